@@ -1,0 +1,64 @@
+/** Facts: what a watched project says of itself, stamped with its own clock. All instants are epoch milliseconds. */
+import { z } from "zod";
+import { cronRunStatus } from "./run.ts";
+
+/** A row of `cron.job`. */
+export const cronJob = z.object({
+  jobId: z.number().int(),
+  /** `null`: scheduled without a name. */
+  jobName: z.string().nullable(),
+  userName: z.string(),
+  schedule: z.string(),
+  command: z.string(),
+  database: z.string(),
+  active: z.boolean(),
+});
+export type CronJob = z.infer<typeof cronJob>;
+
+/** A row of `cron.job_run_details`. */
+export const cronRun = z.object({
+  runId: z.number().int(),
+  jobId: z.number().int(),
+  status: cronRunStatus,
+  /** `return_message`, cut to what an alert can use. */
+  message: z.string().nullable(),
+  /** `null` before the command was sent, and for start-up failures of pg_cron before 1.6.3. */
+  startedAt: z.number().nullable(),
+  /** `null` while it runs, and for runs that a restart cut off. */
+  endedAt: z.number().nullable(),
+});
+export type CronRun = z.infer<typeof cronRun>;
+
+/** The settings that decide what pg_cron does. */
+export const cronSettings = z.object({
+  /** `cron.timezone`, or GMT where it does not exist (before 1.5) or may not be read. */
+  timeZone: z.string(),
+  /** `cron.log_run`: off means that no run leaves a trace. */
+  logRun: z.boolean(),
+  maxRunningJobs: z.number().int().nullable(),
+  /** `pg_extension.extversion`; hosted Supabase shows only `1.6`. */
+  pgCronVersion: z.string(),
+});
+export type CronSettings = z.infer<typeof cronSettings>;
+
+/** Everything one look at a project's pg_cron brought back. */
+export interface CronFacts {
+  /** The project's clock when it was read. */
+  now: number;
+  /** When its Postgres started: runs missed before are a restart's. */
+  serverStartedAt: number;
+  settings: CronSettings;
+  /** Whether the launcher's backend was seen; `null` without the privilege to see it. */
+  launcherAlive: boolean | null;
+  jobs: CronJob[];
+  /** Runs that began after the cursor, by run id; at a first look, the newest ones that were read. */
+  runs: CronRun[];
+  /** The runs that had not ended at the last look, read again. */
+  reread: CronRun[];
+  /** The cursor for the next look: the highest run id seen, `null` if there is none at all. */
+  cursor: number | null;
+  /** `first`: no cursor was known. `restored`: it was above the highest run id, so the history was replaced. */
+  reading: "first" | "next" | "restored";
+  /** Runs that started up to here have all been read. */
+  knownUntil: number;
+}

@@ -1,0 +1,65 @@
+/** What the hub knew before a look: the other input of every judgement. Instants are epoch milliseconds. */
+import type { AlertRoute } from "./delivery.ts";
+import type { JobAnnotations, JobStatus, JobType, Severity } from "./job.ts";
+import type { IncidentDetail, SubjectKind } from "./incident.ts";
+import type { RecentRun } from "./run.ts";
+
+/** A row of the inventory. */
+export interface InventoryJob extends JobAnnotations {
+  id: string;
+  jobType: JobType;
+  jobName: string;
+  jobUser: string | null;
+  jobId: number | null;
+  schedule: string | null;
+  command: string | null;
+  active: boolean;
+  firstSeenAt: number;
+  removedAt: number | null;
+}
+
+/** What the last check concluded about a job. */
+export interface JobState {
+  jobInventoryId: string;
+  status: JobStatus;
+  verdict: string | null;
+  summary: string | null;
+  /** The schedule that `slotsSince` and `judgedUntil` belong to. */
+  schedule: string | null;
+  slotsSince: number | null;
+  judgedUntil: number | null;
+  lastRunAt: number | null;
+  lastSuccessAt: number | null;
+  consecutiveFailures: number;
+  recentRuns: RecentRun[];
+}
+
+/** A run that had not ended when last read. */
+export interface OpenRun {
+  runId: number;
+  firstSeenAt: number;
+}
+
+/** An unresolved incident, as far as judging needs it. */
+export interface OpenIncident {
+  id: string;
+  subjectKind: SubjectKind;
+  subjectId: string;
+  code: string;
+  severity: Severity;
+  summary: string;
+  detail: IncidentDetail;
+  openedAt: number;
+}
+
+/** Everything the hub knows of one project. */
+export interface HubKnowledge {
+  version: number;
+  runCursor: number | null;
+  openRuns: OpenRun[];
+  jobs: InventoryJob[];
+  /** By `jobInventoryId`. */
+  states: Map<string, JobState>;
+  incidents: OpenIncident[];
+  alertConfigs: AlertRoute[];
+}

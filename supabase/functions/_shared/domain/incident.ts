@@ -1,0 +1,66 @@
+/** Incidents: conditions that hold until they clear, of a subject of any kind. */
+import { z } from "zod";
+import { criticality, jobType, severity } from "./job.ts";
+import { recentRun } from "./run.ts";
+
+/** What an incident is about. */
+export const subjectKind = z.enum(["job", "project", "channel", "metric", "hub"]);
+export type SubjectKind = z.infer<typeof subjectKind>;
+
+/** Machine-made facts that an alert tells; every key is optional because each verdict knows different ones. */
+export const incidentDetail = z.object({
+  /** ISO time of the slot that was not met, or of the run that failed. */
+  expectedAt: z.string().nullish(),
+  /** ISO time of the last run that started. */
+  lastRunAt: z.string().nullish(),
+  /** ISO time of the last run that succeeded. */
+  lastSuccessAt: z.string().nullish(),
+  /** What the job itself said, as pg_cron kept it. Untrusted and unbounded: redact and cut before showing. */
+  errorMessage: z.string().nullish(),
+  /** Slots missed since the job last ran. */
+  missedSlots: z.number().int().nullish(),
+  /** Failed runs in a row. */
+  consecutiveFailures: z.number().int().nullish(),
+  /** Why, where the facts show it: "the server restarted at …". */
+  cause: z.string().nullish(),
+  /** Newest last. */
+  recentRuns: z.array(recentRun).nullish(),
+  graceMinutes: z.number().nullish(),
+});
+export type IncidentDetail = z.infer<typeof incidentDetail>;
+
+/** The job an incident is about, as an alert tells of it. */
+export const incidentJob = z.object({
+  jobType,
+  jobName: z.string(),
+  jobUser: z.string().nullable(),
+  schedule: z.string().nullable(),
+  description: z.string().nullable(),
+  successCriteria: z.string().nullable(),
+  criticality: criticality.nullable(),
+  owner: z.string().nullable(),
+  runbookUrl: z.string().nullable(),
+});
+export type IncidentJob = z.infer<typeof incidentJob>;
+
+/** An incident as read from the hub. */
+export const incident = z.object({
+  id: z.string(),
+  projectName: z.string(),
+  /** The project's Supabase ref, for deep links; `null` where unknown. */
+  projectId: z.string().nullable(),
+  subjectKind,
+  subjectId: z.string(),
+  /** The verdict: `failed`, `missed`, `unreachable`, … */
+  code: z.string(),
+  severity,
+  /** One sentence: what is wrong. */
+  summary: z.string(),
+  detail: incidentDetail,
+  openedAt: z.string(),
+  resolvedAt: z.string().nullable(),
+  /** How it ended: `recovered`, `removed`, `paused`, `rescheduled` or `by hand`. */
+  resolution: z.string().nullable(),
+  job: incidentJob.nullable(),
+});
+export type Incident = z.infer<typeof incident>;
