@@ -1,0 +1,201 @@
+/** Judges one project: facts and what the hub knew → observations. Pure: no clock, no I/O. */
+import type { CronFacts, CronRun } from "../domain/facts.ts";
+import type { HubKnowledge, InventoryJob } from "../domain/hub.ts";
+import type {
+  IncidentTransition,
+  Observations,
+  ObservedJob,
+  ObservedProject,
+} from "../domain/observation.ts";
+import type { ProjectIdentity } from "../domain/project.ts";
+import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
+import { closeRemovedJob, type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
+import { owedDeliveries } from "./owed_deliveries.ts";
+import { redact } from "./redact.ts";
+import { loggedRun, sortRuns } from "./runs.ts";
+import { parseSchedule, typicalIntervalMinutes } from "./schedule.ts";
+
+/** What a check makes of a project. */
+export interface Evaluation {
+  observations: Observations;
+  jobs: JobReport[];
+}
+
+/**
+ * Compares a project's pg_cron jobs with the inventory: all that discovery does.
+ *
+ * @param newId Makes the id of a job seen for the first time.
+ */
+export function reconcileCron(
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  newId: () => string,
+): Reconciliation {
+  const shown = shownCronJobs(facts.jobs, (job) => {
+    const schedule = parseSchedule(job.schedule, { pgCronVersion: facts.settings.pgCronVersion });
+    return {
+      command: redact(job.command),
+      expectedIntervalMinutes: typicalIntervalMinutes(schedule),
+    };
+  });
+  return reconcile(shown, knowledge.jobs, "pg_cron", newId);
+}
+
+/**
+ * Judges every pg_cron job of a project that could be read.
+ *
+ * @param now The hub's clock, epoch milliseconds.
+ */
+export function evaluateProject(
+  project: ProjectIdentity,
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  now: number,
+  newId: () => string,
+): Evaluation {
+  const inventory = reconcileCron(facts, knowledge, newId);
+  const rows = rowsByJob(facts, inventory.jobs, knowledge.jobs);
+  const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge));
+  const lastRuns = inventory.removed.flatMap((id) =>
+    sortRuns(rows.get(id) ?? [], facts.serverStartedAt).ended.map((run) => loggedRun(id, run))
+  );
+  return {
+    observations: {
+      projectName: project.name,
+      projectRef: project.ref,
+      expectedVersion: knowledge.version,
+      project: observedProject(facts, judged, now, knowledge),
+      jobs: inventory.jobs,
+      removed: inventory.removed,
+      changes: inventory.changes,
+      runs: [...judged.flatMap(({ runs }) => runs), ...lastRuns],
+      states: judged.map(({ state }) => state),
+      incidents: [
+        ...projectRecovered(project, knowledge),
+        ...judged.flatMap(({ transitions }) => transitions),
+        ...inventory.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
+      ],
+    },
+    jobs: judged.map(({ report }) => report),
+  };
+}
+
+/**
+ * What a project that could not be read means: an incident of the project, and no word about its jobs' health.
+ * Their misses are not judged until it can be read again.
+ */
+export function evaluateUnreadable(
+  project: ProjectIdentity,
+  error: { code: string; message: string },
+  knowledge: HubKnowledge,
+): Evaluation {
+  const jobs = knowledge.jobs.filter((job) => job.removedAt === null && job.jobType === "pg_cron");
+  const open = knowledge.incidents.find((incident) =>
+    incident.subjectKind === "project" && incident.code === error.code
+  );
+  const critical = jobs.some((job) => job.criticality === "critical");
+  const severity = critical ? "critical" : "important";
+  const summary = error.message;
+  // the last verdict stays: a missed job is still missed when the project can be read again
+  const states = jobs.flatMap((job) => {
+    const state = knowledge.states.get(job.id);
+    return state === undefined
+      ? []
+      : [{ ...state, status: "unknown" as const, summary }];
+  });
+  return {
+    observations: {
+      projectName: project.name,
+      projectRef: project.ref,
+      expectedVersion: knowledge.version,
+      project: { status: "error", errorCode: error.code, errorMessage: error.message },
+      states,
+      incidents: [
+        ...projectRecovered(project, knowledge, error.code),
+        open === undefined
+          ? {
+            action: "open",
+            subjectKind: "project",
+            subjectId: project.name,
+            jobInventoryId: null,
+            code: error.code,
+            severity,
+            summary,
+            detail: {},
+            deliveries: owedDeliveries(severity, null, knowledge.alertConfigs),
+          }
+          : { action: "update", id: open.id, severity, summary, detail: open.detail },
+      ],
+    },
+    jobs: jobs.map((job) => unreadableReport(job, error.code, summary)),
+  };
+}
+
+/** Reading worked, or fails in another way than before: the old condition of the project is over. */
+function projectRecovered(
+  project: ProjectIdentity,
+  knowledge: HubKnowledge,
+  stillCode?: string,
+): IncidentTransition[] {
+  return knowledge.incidents
+    .filter((incident) =>
+      incident.subjectKind === "project" && incident.subjectId === project.name && incident.code !== stillCode
+    )
+    .map((incident) => ({
+      action: "resolve",
+      id: incident.id,
+      resolution: "recovered",
+      detail: {},
+      // one fault followed by another is not good news
+      deliveries: stillCode === undefined
+        ? owedDeliveries(incident.severity, null, knowledge.alertConfigs)
+        : [],
+    }));
+}
+
+function unreadableReport(job: InventoryJob, verdict: string, summary: string): JobReport {
+  const { id, jobName, jobUser, schedule, criticality } = job;
+  return {
+    id,
+    jobName,
+    jobUser,
+    schedule,
+    criticality,
+    status: "unknown",
+    verdict,
+    summary,
+    lastRunAt: null,
+  };
+}
+
+function observedProject(
+  facts: CronFacts,
+  judged: readonly JudgedJob[],
+  now: number,
+  knowledge: HubKnowledge,
+): ObservedProject {
+  const firstSeen = new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt]));
+  return {
+    status: "ok",
+    runCursor: facts.cursor,
+    openRuns: judged.flatMap(({ open }) =>
+      open === null ? [] : [{ runId: open.runId, firstSeenAt: firstSeen.get(open.runId) ?? now }]
+    ),
+    settings: { ...facts.settings, launcherAlive: facts.launcherAlive },
+    clockOffsetMs: facts.now - now,
+  };
+}
+
+/** New rows by inventory id, ascending by run id; rows of jobs that nobody ever saw have none. */
+function rowsByJob(facts: CronFacts, shown: readonly ObservedJob[], known: readonly InventoryJob[]) {
+  const ids = new Map<number, string>();
+  for (const job of [...known.filter((job) => job.jobType === "pg_cron"), ...shown]) {
+    if (job.jobId !== null) ids.set(job.jobId, job.id);
+  }
+  const rows = new Map<string, CronRun[]>();
+  for (const run of [...facts.reread, ...facts.runs]) {
+    const id = ids.get(run.jobId);
+    if (id !== undefined) rows.set(id, [...rows.get(id) ?? [], run]);
+  }
+  return rows;
+}

@@ -1,0 +1,388 @@
+/** Judges one job: its new rows and what was known of it → state, log, and the transitions of its incident. */
+import type { CronFacts, CronRun } from "../domain/facts.ts";
+import type { HubKnowledge, InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { IncidentDetail } from "../domain/incident.ts";
+import type { JobStatus } from "../domain/job.ts";
+import type { IncidentTransition, LoggedRun, ObservedJob, Resolution } from "../domain/observation.ts";
+import { checks } from "./checks/mod.ts";
+import type { FinishedRun, JobView, Verdict } from "./checks/check.ts";
+import { graceMinutes } from "./grace.ts";
+import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
+import { type EndedRun, keepRecent, loggedMiss, loggedRun, type SortedRuns, sortRuns } from "./runs.ts";
+import { isTimeZone, parseSchedule, previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
+import { judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
+
+const MINUTE_MS = 60_000;
+
+/** How close to a slot a run must have started to show that today's schedule was already in force. */
+const FITTING_START_MS = 60_000;
+
+/** Slots judged for one job at one check: after a longer absence of the monitor only the oldest, the rest next time. */
+const SLOTS_LIMIT = 5_000;
+
+/** One job as a check's answer tells it. */
+export interface JobReport {
+  id: string;
+  jobName: string;
+  jobUser: string | null;
+  schedule: string | null;
+  criticality: string | null;
+  status: JobStatus;
+  verdict: string | null;
+  summary: string;
+  /** ISO 8601. */
+  lastRunAt: string | null;
+}
+
+/** What one job's facts come to. */
+export interface JudgedJob {
+  state: JobState;
+  runs: LoggedRun[];
+  /** The run in progress, to be read again. */
+  open: CronRun | null;
+  transitions: IncidentTransition[];
+  report: JobReport;
+}
+
+/** What a check concluded: a verdict, or a status and why. */
+type Conclusion =
+  | { status: "failed" | "missed"; verdict: Verdict; summary: string }
+  | { status: "healthy" | "unknown" | "paused"; verdict: null; reason: string | null; summary: string };
+
+/** Judges a job that the project shows, from its rows after the last look (by run id, ascending). */
+export function judgeJob(
+  shown: ObservedJob,
+  rows: readonly CronRun[],
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+): JudgedJob {
+  const known = knowledge.jobs.find((job) => job.id === shown.id);
+  // a job that comes back after it was gone begins anew, with its annotations
+  const previous = known?.removedAt === null ? knowledge.states.get(shown.id) ?? null : null;
+  const incidents = incidentsOf(shown.id, knowledge);
+  const view = viewOf(shown, known, previous, rows, facts, incidents[0]?.detail ?? null);
+  const conclusion = conclude(view);
+  const code = conclusion.verdict === null ? conclusion.reason : conclusion.verdict.code;
+  const { id, jobName, jobUser, schedule } = shown;
+  const lastRunAt = view.lastRunAt;
+  return {
+    state: {
+      jobInventoryId: id,
+      status: conclusion.status,
+      verdict: code,
+      summary: conclusion.summary,
+      schedule,
+      slotsSince: view.slotsSince,
+      judgedUntil: view.slotsSince === null ? null : view.slots.judgedUntil,
+      lastRunAt,
+      lastSuccessAt: view.lastSuccessAt,
+      consecutiveFailures: view.consecutiveFailures,
+      recentRuns: view.recentRuns,
+    },
+    runs: [
+      ...view.sorted.ended.map((run) => loggedRun(id, run)),
+      ...view.slots.missed.map((slot) => loggedMiss(id, slot)),
+    ],
+    open: view.sorted.open,
+    transitions: transitions(view, conclusion, incidents, knowledge),
+    report: {
+      id,
+      jobName,
+      jobUser,
+      schedule,
+      criticality: view.job.criticality,
+      status: conclusion.status,
+      verdict: code,
+      summary: conclusion.summary,
+      lastRunAt: lastRunAt === null ? null : new Date(lastRunAt).toISOString(),
+    },
+  };
+}
+
+/** The incidents of a job that is gone end. */
+export function closeRemovedJob(id: string, knowledge: HubKnowledge): IncidentTransition[] {
+  const job = knowledge.jobs.find((candidate) => candidate.id === id);
+  const severity = severityOfJob(job?.criticality ?? null);
+  return incidentsOf(id, knowledge).map((incident) => ({
+    action: "resolve",
+    id: incident.id,
+    resolution: "removed",
+    detail: {},
+    deliveries: owedDeliveries(severity, job?.alertChannel ?? null, knowledge.alertConfigs),
+  }));
+}
+
+function incidentsOf(jobInventoryId: string, knowledge: HubKnowledge): OpenIncident[] {
+  return knowledge.incidents.filter((incident) =>
+    incident.subjectKind === "job" && incident.subjectId === jobInventoryId
+  );
+}
+
+/** A {@link JobView}, with what only this file needs. */
+interface FullView extends JobView {
+  sorted: SortedRuns;
+  /** `null`: no slot is judged (paused, or a schedule without slots). */
+  slotsSince: number | null;
+}
+
+function viewOf(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  rows: readonly CronRun[],
+  facts: CronFacts,
+  openDetail: IncidentDetail | null,
+): FullView {
+  // a restored history holds runs again that were logged before it was lost
+  const fresh = facts.reading === "restored" && previous !== null
+    ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
+    : rows;
+  const sorted = sortRuns(fresh, facts.serverStartedAt);
+  const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
+  const history = historyOf(previous, sorted.ended, fresh);
+  const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
+  const grace = graceMinutes({
+    intervalMinutes: shown.expectedIntervalMinutes,
+    annotatedMinutes: job.graceMinutes,
+  });
+  const since = shown.active && facts.settings.logRun
+    ? slotsSince(shown, schedule, previous, history.lastRunAt, facts)
+    : null;
+  const slots = since === null ? { missed: [], lastDecided: null, judgedUntil: facts.knownUntil } : judgeDue(
+    schedule,
+    since.judgedUntil,
+    history.lastRunAt,
+    runSpans(previous, sorted),
+    grace * MINUTE_MS,
+    facts,
+  );
+  return {
+    job,
+    schedule,
+    settings: facts.settings,
+    launcherAlive: facts.launcherAlive,
+    serverStartedAt: facts.serverStartedAt,
+    now: facts.now,
+    previous,
+    lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
+    newStarts: fresh.flatMap((row) => row.startedAt ?? []),
+    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
+    slots,
+    graceMinutes: grace,
+    openDetail,
+    sorted,
+    slotsSince: since?.slotsSince ?? null,
+    ...history,
+  };
+}
+
+const NOTHING_WRITTEN = {
+  description: null,
+  successCriteria: null,
+  criticality: null,
+  alertChannel: null,
+  owner: null,
+  runbookUrl: null,
+  graceMinutes: null,
+  maxRuntimeMinutes: null,
+  failureThreshold: null,
+};
+
+/** Counts that go on from check to check. */
+function historyOf(previous: JobState | null, ended: readonly EndedRun[], rows: readonly CronRun[]) {
+  let consecutiveFailures = previous?.consecutiveFailures ?? 0;
+  let lastSuccessAt = previous?.lastSuccessAt ?? null;
+  for (const run of ended) {
+    if (run.status === "failed") consecutiveFailures++;
+    if (run.status !== "success") continue;
+    consecutiveFailures = 0;
+    lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
+  }
+  const lastRunAt = rows.reduce<number | null>(
+    (latest, row) => row.startedAt !== null && row.startedAt > (latest ?? 0) ? row.startedAt : latest,
+    previous?.lastRunAt ?? null,
+  );
+  return { consecutiveFailures, lastSuccessAt, lastRunAt };
+}
+
+function lastFinishedBefore(previous: JobState | null): FinishedRun | null {
+  const last = previous?.recentRuns.findLast((run) => run.status !== "running");
+  if (last === undefined || last.status === "running") return null;
+  return {
+    status: last.status,
+    message: last.message ?? null,
+    startedAt: ms(last.startedAt),
+    endedAt: ms(last.endedAt),
+  };
+}
+
+/**
+ * From when on slots count: as before, while the schedule is the same and the job was not paused. At the project's
+ * first look they count from the last run, if that run shows that today's schedule was already in force; otherwise
+ * nobody knows since when it is, and they count from now.
+ */
+function slotsSince(
+  shown: ObservedJob,
+  schedule: Schedule,
+  previous: JobState | null,
+  lastRunAt: number | null,
+  facts: CronFacts,
+): { slotsSince: number; judgedUntil: number } | null {
+  if (schedule.kind !== "cron" && schedule.kind !== "interval") return null;
+  if (previous !== null && previous.schedule === shown.schedule && previous.slotsSince !== null) {
+    return { slotsSince: previous.slotsSince, judgedUntil: previous.judgedUntil ?? previous.slotsSince };
+  }
+  const firstLook = previous === null && facts.reading !== "next";
+  if (firstLook && lastRunAt !== null && fits(schedule, lastRunAt, facts.settings.timeZone)) {
+    return { slotsSince: lastRunAt, judgedUntil: lastRunAt };
+  }
+  return { slotsSince: facts.now, judgedUntil: facts.now };
+}
+
+function fits(schedule: Schedule, startedAt: number, timeZone: string): boolean {
+  if (schedule.kind === "interval") return true;
+  const own = previousSlot(schedule, startedAt + 1, timeZone);
+  return own !== null && startedAt - own <= FITTING_START_MS;
+}
+
+function runSpans(previous: JobState | null, sorted: SortedRuns): RunSpan[] {
+  const before = (previous?.recentRuns ?? []).filter((run) => run.status !== "running");
+  return [
+    ...before.map((run) => ({ startedAt: ms(run.startedAt), endedAt: ms(run.endedAt), open: false })),
+    ...sorted.ended.map((run) => ({ startedAt: run.startedAt, endedAt: run.endedAt, open: false })),
+    ...(sorted.open === null ? [] : [{ startedAt: sorted.open.startedAt, endedAt: null, open: true }]),
+  ];
+}
+
+function judgeDue(
+  schedule: Schedule,
+  judgedUntil: number,
+  lastRunAt: number | null,
+  runs: readonly RunSpan[],
+  graceMs: number,
+  facts: CronFacts,
+): SlotJudgement {
+  if (schedule.kind === "interval") {
+    return judgeInterval(schedule.seconds, judgedUntil, lastRunAt, runs, graceMs, facts);
+  }
+  const due = slotsBetween(schedule, {
+    after: judgedUntil,
+    until: facts.knownUntil,
+    timeZone: facts.settings.timeZone,
+    limit: SLOTS_LIMIT,
+  });
+  // only what was enumerated can be judged: the rest is left for the next check
+  const until = due.cut ? due.slots.at(-1) ?? facts.knownUntil : facts.knownUntil;
+  return judgeSlots(due.slots, runs, graceMs, until);
+}
+
+/** `N seconds` counts from the last start and has no slots: it is missed once, when nothing starts for N and the grace. */
+function judgeInterval(
+  seconds: number,
+  judgedUntil: number,
+  lastRunAt: number | null,
+  runs: readonly RunSpan[],
+  graceMs: number,
+  facts: CronFacts,
+): SlotJudgement {
+  const due = Math.max(lastRunAt ?? 0, judgedUntil) + seconds * 1000;
+  const running = runs.some((run) => run.open);
+  if (running || due + graceMs >= facts.knownUntil) {
+    const ran = lastRunAt !== null && lastRunAt > judgedUntil;
+    return { missed: [], lastDecided: ran ? lastRunAt : null, judgedUntil: ran ? lastRunAt : judgedUntil };
+  }
+  return { missed: [due], lastDecided: due, judgedUntil: facts.knownUntil };
+}
+
+function conclude(view: FullView): Conclusion {
+  if (!view.job.active) {
+    return { status: "paused", verdict: null, reason: "paused", summary: "paused in pg_cron" };
+  }
+  for (const check of checks) {
+    const verdict = check.evaluate(view);
+    if (verdict !== null) return { status: verdict.status, verdict, summary: verdict.summary };
+  }
+  const doubt = doubtOf(view);
+  if (doubt !== null) return { status: "unknown", verdict: null, reason: doubt[0], summary: doubt[1] };
+  return { status: "healthy", verdict: null, reason: null, summary: "the last run succeeded" };
+}
+
+/** Why a job without a verdict is still not healthy: healthy needs a success that nothing has put in doubt. */
+function doubtOf(view: FullView): [reason: string, summary: string] | null {
+  if (view.schedule.kind === "invalid") {
+    return ["schedule_invalid", `the schedule is invalid: ${view.schedule.reason}`];
+  }
+  if (!view.settings.logRun) {
+    return ["log_run_off", "cron.log_run is off on this project: no run leaves a trace"];
+  }
+  if (view.schedule.kind === "cron" && !isTimeZone(view.settings.timeZone)) {
+    return ["time_zone_unknown", `cron.timezone is "${view.settings.timeZone}", which is no known time zone`];
+  }
+  const neverFires = view.schedule.warnings.find((warning) => warning.code === "never_fires");
+  if (neverFires !== undefined) return ["never_fires", neverFires.message];
+  if (view.lastFinished === null) {
+    return view.sorted.open === null
+      ? ["no_run_yet", "no run has been seen yet"]
+      : ["first_run", "the first run that was seen is in progress"];
+  }
+  if (view.lastFinished.status === "unknown") return ["cut_off", "the last run never said how it ended"];
+  if (view.lastFinished.status === "failed") {
+    const threshold = view.job.failureThreshold ?? 1;
+    return [
+      "below_threshold",
+      `${view.consecutiveFailures} of ${threshold} failures in a row that count as failed`,
+    ];
+  }
+  return null;
+}
+
+function transitions(
+  view: FullView,
+  conclusion: Conclusion,
+  incidents: readonly OpenIncident[],
+  knowledge: HubKnowledge,
+): IncidentTransition[] {
+  const severity = severityOfJob(view.job.criticality);
+  const deliveries = () => owedDeliveries(severity, view.job.alertChannel, knowledge.alertConfigs);
+  const common = {
+    lastRunAt: iso(view.lastRunAt),
+    lastSuccessAt: iso(view.lastSuccessAt),
+    recentRuns: view.recentRuns.slice(-10),
+  };
+  if (conclusion.verdict !== null) {
+    const { code, summary } = conclusion.verdict;
+    const detail = { ...common, ...conclusion.verdict.detail };
+    if (incidents.length > 0) {
+      return incidents.map(({ id }) => ({ action: "update", id, severity, summary, detail }));
+    }
+    const subject = { subjectKind: "job", subjectId: view.job.id, jobInventoryId: view.job.id } as const;
+    return [{ action: "open", ...subject, code, severity, summary, detail, deliveries: deliveries() }];
+  }
+  return incidents.flatMap((incident) => {
+    const resolution = resolutionOf(view, conclusion.status, incident);
+    if (resolution === null) return [];
+    return [{
+      action: "resolve" as const,
+      id: incident.id,
+      resolution,
+      detail: common,
+      deliveries: deliveries(),
+    }];
+  });
+}
+
+/** How an incident ends, or `null` while nothing shows that it has: unknown is no recovery. */
+function resolutionOf(view: FullView, status: JobStatus, incident: OpenIncident): Resolution | null {
+  if (status === "healthy") return "recovered";
+  if (status === "paused") return "paused";
+  const rescheduled = view.previous !== null && view.previous.schedule !== view.job.schedule;
+  return incident.code === "missed" && rescheduled ? "rescheduled" : null;
+}
+
+function ms(instant: string | null): number | null {
+  return instant === null ? null : Date.parse(instant);
+}
+
+function iso(instant: number | null): string | null {
+  return instant === null ? null : new Date(instant).toISOString();
+}

@@ -1,0 +1,110 @@
+/** Sorts a job's new rows of `cron.job_run_details` into runs that ended and runs in progress. */
+import type { CronRun } from "../domain/facts.ts";
+import type { RecentRun } from "../domain/run.ts";
+import type { LoggedRun } from "../domain/observation.ts";
+import type { FinishedRun } from "./checks/check.ts";
+
+/** How many runs a job's state keeps at least, for the strip in alerts. */
+const RECENT_RUNS = 10;
+/** And at most, when many may still matter to undecided slots. */
+const RECENT_RUNS_LIMIT = 200;
+
+/** A run with its id. */
+export interface EndedRun extends FinishedRun {
+  runId: number;
+}
+
+/** A job's rows, told apart. */
+export interface SortedRuns {
+  /** By run id. */
+  ended: EndedRun[];
+  /** At most one: pg_cron runs a job once at a time. */
+  open: CronRun | null;
+}
+
+/**
+ * Tells ended runs from the one in progress. An unended row that is not the job's newest, or that is older than
+ * the server's start, is a zombie of a crash (`connecting` and `sending` rows stay for ever): it ended without
+ * saying how.
+ *
+ * @param rows The job's rows by run id, ascending.
+ * @param serverStartedAt Epoch milliseconds.
+ */
+export function sortRuns(rows: readonly CronRun[], serverStartedAt: number): SortedRuns {
+  const sorted: SortedRuns = { ended: [], open: null };
+  rows.forEach((row, index) => {
+    const { runId, startedAt, endedAt } = row;
+    if (row.status === "succeeded") {
+      sorted.ended.push({ runId, status: "success", message: null, startedAt, endedAt });
+    } else if (row.status === "failed") {
+      sorted.ended.push({ runId, status: "failed", message: row.message, startedAt, endedAt });
+    } else if (index < rows.length - 1 || (startedAt !== null && startedAt < serverStartedAt)) {
+      const message = `never ended: cut off while ${row.status}`;
+      sorted.ended.push({ runId, status: "unknown", message, startedAt, endedAt: null });
+    } else sorted.open = row;
+  });
+  return sorted;
+}
+
+/** The row of `job_health_log` for an ended run. */
+export function loggedRun(jobInventoryId: string, run: EndedRun): LoggedRun {
+  const durationMs = run.startedAt !== null && run.endedAt !== null
+    ? Math.max(0, run.endedAt - run.startedAt)
+    : null;
+  return {
+    jobInventoryId,
+    status: run.status,
+    errorMessage: run.status === "success" ? null : run.message,
+    runAt: run.startedAt ?? run.endedAt,
+    runId: run.runId,
+    durationMs,
+    source: "pg_cron",
+  };
+}
+
+/** The row of `job_health_log` for a slot that nothing ran for. */
+export function loggedMiss(jobInventoryId: string, slot: number): LoggedRun {
+  return {
+    jobInventoryId,
+    status: "missed",
+    errorMessage: null,
+    runAt: slot,
+    runId: null,
+    durationMs: null,
+    source: "pg_cron",
+  };
+}
+
+/**
+ * The runs to keep with the job's state, newest last: the last ten, and older ones that an undecided slot may
+ * still be matched with.
+ */
+export function keepRecent(
+  before: readonly RecentRun[],
+  sorted: SortedRuns,
+  undecidedFrom: number,
+): RecentRun[] {
+  const ended: RecentRun[] = sorted.ended.map((run) => ({
+    runId: run.runId,
+    status: run.status,
+    startedAt: iso(run.startedAt),
+    endedAt: iso(run.endedAt),
+    message: run.status === "success" ? null : run.message?.slice(0, 500).toWellFormed() ?? null,
+  }));
+  const all = [...before.filter((run) => run.status !== "running"), ...ended];
+  const needed = all.filter((run, index) =>
+    index >= all.length - RECENT_RUNS ||
+    (run.startedAt !== null && Date.parse(run.startedAt) >= undecidedFrom)
+  ).slice(-RECENT_RUNS_LIMIT);
+  if (sorted.open === null) return needed;
+  return [...needed, {
+    runId: sorted.open.runId,
+    status: "running",
+    startedAt: iso(sorted.open.startedAt),
+    endedAt: null,
+  }];
+}
+
+function iso(instant: number | null): string | null {
+  return instant === null ? null : new Date(instant).toISOString();
+}
