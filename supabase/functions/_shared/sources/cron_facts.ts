@@ -1,0 +1,211 @@
+/** Reads what a project's pg_cron says: one connection, one round trip, read-only. Every SQL text sent there is here. */
+import type postgres from "postgres";
+import { z } from "zod";
+import { AppError } from "../errors.ts";
+import { type CronFacts, cronJob, type CronRun, cronRun } from "../domain/facts.ts";
+import type { WatchedProject } from "../domain/project.ts";
+import { type ConnectOptions, withProject } from "./connect.ts";
+
+/** Where the last look ended, or that no runs are wanted at all. */
+export type ReadFrom =
+  | {
+    /** Highest run id read so far; `null`: none was. */
+    cursor: number | null;
+    /** Runs that had not ended. */
+    openRunIds: readonly number[];
+  }
+  | "jobs only";
+
+const NO_RUNS = "select * from cron.job_run_details where false";
+
+/** Bounds of one look. */
+export interface ReadLimits {
+  /** Runs of a first look, newest first. */
+  firstRuns: number;
+  /** How many run ids before those a first look searches for the last run of jobs that it has not met yet. */
+  lookBackRuns: number;
+  /** Runs in one answer of a later look. */
+  pageRuns: number;
+  /** Answers in one look; what is left is read by the next. */
+  pages: number;
+  /** Milliseconds that a statement may take on the project. */
+  statementTimeoutMs: number;
+}
+
+/** What an edge function's memory and a project's patience allow. */
+export const DEFAULT_READ_LIMITS: ReadLimits = {
+  firstRuns: 2_000,
+  lookBackRuns: 20_000,
+  pageRuns: 5_000,
+  pages: 10,
+  statementTimeoutMs: 15_000,
+};
+
+/**
+ * Reads jobs, settings, clock, launcher and runs. Time is never filtered on: `cron.job_run_details` has an
+ * index on `runid` alone. Row security is switched off, so that rows hidden from the role are an error
+ * instead of an empty answer.
+ *
+ * @throws {AppError} `unreachable`, `wrong_credentials`, `no_privilege`, `pg_cron_missing`, …: the code says why.
+ */
+export function readCronFacts(
+  project: WatchedProject,
+  from: ReadFrom,
+  connect: ConnectOptions,
+  limits: ReadLimits = DEFAULT_READ_LIMITS,
+): Promise<CronFacts> {
+  return withProject(project, connect, async (sql) => {
+    const first = parse(project, await ask(sql, sqlOfLook(from, limits), limits));
+    if (from === "jobs only") return toFacts(first, "next", [], true);
+    const restored = from.cursor !== null && (first.maxRunId === null || first.maxRunId < from.cursor);
+    if (restored) {
+      const again = parse(
+        project,
+        await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits),
+      );
+      return toFacts(again, "restored", again.runs, true);
+    }
+    if (from.cursor === null) return toFacts(first, "first", first.runs, true);
+    const { runs, complete } = await readOn(sql, project, first, limits);
+    return toFacts(first, "next", runs, complete);
+  });
+}
+
+/** Reads further pages while the last one was full. */
+async function readOn(sql: postgres.Sql, project: WatchedProject, first: Look, limits: ReadLimits) {
+  const runs = [...first.runs];
+  let full = first.runs.length === limits.pageRuns;
+  for (let page = 1; full && page < limits.pages; page++) {
+    const look = parse(
+      project,
+      await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits),
+    );
+    runs.push(...look.runs);
+    full = look.runs.length === limits.pageRuns;
+  }
+  return { runs, complete: !full };
+}
+
+function lastRunId(runs: readonly CronRun[]): number | null {
+  return runs.at(-1)?.runId ?? null;
+}
+
+const look = z.object({
+  now: z.number(),
+  serverStartedAt: z.number(),
+  pgCronVersion: z.string().nullable(),
+  settings: z.record(z.string(), z.string()).nullable(),
+  launcherAlive: z.boolean().nullable(),
+  jobs: z.array(cronJob),
+  runs: z.array(cronRun),
+  reread: z.array(cronRun),
+  maxRunId: z.number().int().nullable(),
+});
+type Look = z.infer<typeof look>;
+
+function parse(project: WatchedProject, answer: unknown): Look {
+  const parsed = look.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  const paths = parsed.error.issues.slice(0, 3).map((issue) => issue.path.join(".")).join(", ");
+  throw new AppError(
+    "read_failed",
+    `Cannot read project "${project.name}": pg_cron's tables are not as expected (${paths})`,
+  );
+}
+
+function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], complete: boolean): CronFacts {
+  const settings = look.settings ?? {};
+  const lastStart = runs.reduce((latest, run) => Math.max(latest, run.startedAt ?? 0), 0);
+  return {
+    now: look.now,
+    serverStartedAt: look.serverStartedAt,
+    settings: {
+      timeZone: settings["cron.timezone"] ?? "GMT",
+      logRun: settings["cron.log_run"] !== "off",
+      maxRunningJobs: Number(settings["cron.max_running_jobs"]) || null,
+      pgCronVersion: look.pgCronVersion ?? "unknown",
+    },
+    launcherAlive: look.launcherAlive,
+    jobs: look.jobs,
+    runs,
+    reread: look.reread,
+    cursor: complete ? look.maxRunId : lastRunId(runs),
+    reading,
+    knownUntil: complete ? look.now : lastStart,
+  };
+}
+
+/** Begins, bounds and ends the transaction in the one simple-protocol round trip that also asks. */
+async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promise<unknown> {
+  const results = await sql.unsafe(
+    `begin transaction isolation level repeatable read, read only;
+     set local statement_timeout = ${integer(limits.statementTimeoutMs)};
+     set local lock_timeout = 3000;
+     set local row_security = off;
+     set local search_path = pg_catalog;
+     ${query};
+     commit`,
+  ).simple() as unknown as { facts?: unknown }[][];
+  const row = results.flat().find((candidate) => candidate?.facts !== undefined);
+  return typeof row?.facts === "string" ? JSON.parse(row.facts) : row?.facts;
+}
+
+/** Numbers go into the text itself, since the simple protocol takes no parameters. */
+function integer(value: number): string {
+  if (!Number.isSafeInteger(value)) throw new AppError("internal", `Expected a whole number, got "${value}"`);
+  return String(value);
+}
+
+const EPOCH_MS = (column: string) => `round(extract(epoch from ${column}) * 1000)`;
+
+const RUN = `jsonb_build_object(
+  'runId', d.runid, 'jobId', d.jobid, 'status', d.status,
+  'message', left(d.return_message, case when d.status = 'failed' then 4000 else 200 end),
+  'startedAt', ${EPOCH_MS("d.start_time")}, 'endedAt', ${EPOCH_MS("d.end_time")})`;
+
+function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
+  const openRunIds = from === "jobs only" ? [] : from.openRunIds;
+  return `select jsonb_build_object(
+    'now', ${EPOCH_MS("clock_timestamp()")},
+    'serverStartedAt', ${EPOCH_MS("pg_postmaster_start_time()")},
+    'pgCronVersion', (select extversion from pg_extension where extname = 'pg_cron'),
+    'settings', (select jsonb_object_agg(name, setting) from pg_settings
+                 where name in ('cron.timezone', 'cron.log_run', 'cron.max_running_jobs')),
+    'launcherAlive', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then exists (
+                       select from pg_stat_activity where application_name = 'pg_cron scheduler'
+                          or backend_type = 'pg_cron launcher') end,
+    'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
+               'jobId', j.jobid, 'jobName', j.jobname, 'userName', j.username, 'schedule', j.schedule,
+               'command', left(j.command, 4000), 'database', j.database, 'active', j.active) order by j.jobid), '[]')
+             from cron.job j),
+    'runs', (select coalesce(jsonb_agg(${RUN} order by d.runid), '[]')
+             from (${runsOf(from, limits)}) d),
+    'reread', (select coalesce(jsonb_agg(${RUN} order by d.runid), '[]')
+               from cron.job_run_details d where d.runid = any (array[${
+    openRunIds.map(integer).join(", ")
+  }]::bigint[])),
+    'maxRunId', (select max(runid) from cron.job_run_details))::text as facts`;
+}
+
+function runsOf(from: ReadFrom, limits: ReadLimits): string {
+  if (from === "jobs only") return NO_RUNS;
+  return from.cursor === null ? newestRuns(limits) : runsAfter(from.cursor, limits);
+}
+
+function runsAfter(cursor: number, limits: ReadLimits): string {
+  return `select * from cron.job_run_details where runid > ${integer(cursor)}
+          order by runid limit ${integer(limits.pageRuns)}`;
+}
+
+/** The newest runs, and before those the last run of each job that they do not show. */
+function newestRuns(limits: ReadLimits): string {
+  return `with newest as materialized (
+            select * from cron.job_run_details order by runid desc limit ${integer(limits.firstRuns)}
+          ), floor as (select min(runid) as runid from newest)
+          select * from newest
+          union all
+          (select distinct on (jobid) o.* from cron.job_run_details o, floor
+           where o.runid < floor.runid and o.runid >= floor.runid - ${integer(limits.lookBackRuns)}
+             and not exists (select from newest n where n.jobid = o.jobid)
+           order by o.jobid, o.runid desc)`;
+}

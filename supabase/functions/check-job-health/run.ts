@@ -1,0 +1,152 @@
+/** The line: config → facts → evaluate → record, for every project side by side. Delivery is the outbox's. */
+import type postgres from "postgres";
+import type { Clock } from "../_shared/clock.ts";
+import type { Config } from "../_shared/config.ts";
+import type { HubKnowledge } from "../_shared/domain/hub.ts";
+import type { StatusCounts } from "../_shared/domain/observation.ts";
+import type { TriggerInput } from "../_shared/http/trigger.ts";
+import { AppError, describeError } from "../_shared/errors.ts";
+import type { Log } from "../_shared/log.ts";
+import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
+import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
+import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
+import { countStatuses } from "../_shared/rules/counts.ts";
+import { evaluateProject, evaluateUnreadable, type Evaluation } from "../_shared/rules/evaluate.ts";
+import type { JobReport } from "../_shared/rules/judge_job.ts";
+import { readCronFacts } from "../_shared/sources/cron_facts.ts";
+
+/** What a check needs of the world. */
+export interface CheckDeps {
+  sql: postgres.Sql;
+  config: Config;
+  clock: Clock;
+  log: Log;
+}
+
+/** One project in the answer. */
+export interface ProjectReport extends StatusCounts {
+  project: string;
+  status: "ok" | "error";
+  /** Why it could not be read or recorded. */
+  error?: { code: string; message: string };
+  runs_logged: number;
+  incidents_opened: number;
+  incidents_resolved: number;
+  details: JobReport[];
+}
+
+/** The answer of a check. */
+export interface CheckReport extends StatusCounts {
+  checked_at: string;
+  dry_run: boolean;
+  projects: ProjectReport[];
+  errors: number;
+  incidents_opened: number;
+  incidents_resolved: number;
+}
+
+/**
+ * Checks every watched project, or the one named.
+ *
+ * @throws {AppError} `not_found` for an unknown project; `hub_unreachable` or `hub_failed` when nothing can be kept.
+ */
+export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<CheckReport> {
+  const entries = await listProjects(deps.sql, deps.config, input.project);
+  const projects = await Promise.all(entries.map((entry) => checkProject(deps, entry, input.dry_run)));
+  const sum = (count: (report: ProjectReport) => number) =>
+    projects.reduce((total, report) => total + count(report), 0);
+  return {
+    checked_at: deps.clock().toISOString(),
+    dry_run: input.dry_run,
+    ...countStatuses(projects.flatMap((report) => report.details)),
+    errors: sum((report) => report.status === "error" ? 1 : 0),
+    incidents_opened: sum((report) => report.incidents_opened),
+    incidents_resolved: sum((report) => report.incidents_resolved),
+    projects,
+  };
+}
+
+async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
+  const name = nameOf(entry);
+  try {
+    return await untilRecorded(async () => {
+      const knowledge = await readKnowledge(deps.sql, name);
+      const { evaluation, error } = await evaluate(deps, entry, knowledge);
+      const recorded = dryRun
+        ? NOTHING_RECORDED
+        : await recordObservations(deps.sql, evaluation.observations);
+      if (error !== null) deps.log.warn("project not read", { project: name, ...error });
+      return report(name, error, evaluation.jobs, recorded);
+    });
+  } catch (error) {
+    // the hub itself failed for this project: the others go on
+    const fault = describeError(error);
+    deps.log.error("project not recorded", { project: name, ...fault });
+    return report(name, fault, [], NOTHING_RECORDED);
+  }
+}
+
+const NOTHING_RECORDED: Recorded = { logged: 0, incidentsOpened: 0, incidentsResolved: 0 };
+
+interface Outcome {
+  evaluation: Evaluation;
+  /** Why the project could not be read. */
+  error: { code: string; message: string } | null;
+}
+
+async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Outcome> {
+  if (entry.kind === "fault") {
+    return {
+      evaluation: evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge),
+      error: entry.error,
+    };
+  }
+  const { project } = entry;
+  try {
+    const facts = await readCronFacts(
+      project,
+      { cursor: knowledge.runCursor, openRunIds: knowledge.openRuns.map((run) => run.runId) },
+      { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 },
+    );
+    const now = deps.clock().getTime();
+    return {
+      evaluation: evaluateProject(project, facts, knowledge, now, () => crypto.randomUUID()),
+      error: null,
+    };
+  } catch (thrown) {
+    if (!(thrown instanceof AppError)) throw thrown;
+    const error = describeError(thrown);
+    return { evaluation: evaluateUnreadable(project, error, knowledge), error };
+  }
+}
+
+function report(
+  project: string,
+  error: { code: string; message: string } | null,
+  details: JobReport[],
+  recorded: Recorded,
+): ProjectReport {
+  const { logged, incidentsOpened, incidentsResolved } = recorded;
+  return {
+    project,
+    ...(error === null ? { status: "ok" } : { status: "error", error }),
+    ...countStatuses(details),
+    runs_logged: logged,
+    incidents_opened: incidentsOpened,
+    incidents_resolved: incidentsResolved,
+    details,
+  };
+}
+
+/** How a check is noted in `check_runs`: only one that saw every project is complete. */
+export function checkEnding(report: CheckReport, input: TriggerInput): CheckRunEnd {
+  const { jobs, healthy, failed, missed, unknown, paused, incidents_opened, incidents_resolved } = report;
+  const faults = report.projects.flatMap((project) => project.error?.message ?? []);
+  const allFailed = faults.length === report.projects.length;
+  return {
+    status: allFailed ? "failed" : faults.length > 0 || input.project !== undefined ? "partial" : "complete",
+    counts: { jobs, healthy, failed, missed, unknown, paused, incidents_opened, incidents_resolved },
+    error: faults.length === 0 ? null : faults.join("; "),
+  };
+}

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { testDatabase } from "../support/postgres.ts";
+import { addJob, addRun } from "../support/cron_rows.ts";
+import { DEFAULT_READ_LIMITS, readCronFacts } from "../../supabase/functions/_shared/sources/cron_facts.ts";
+import { AppError } from "../../supabase/functions/_shared/errors.ts";
+
+const CONNECT = { caCert: null, connectTimeoutSeconds: 5 };
+const FROM_THE_START = { cursor: null, openRunIds: [] };
+
+function project(databaseUrl: string) {
+  return { name: "smoothed", databaseUrl, ref: null };
+}
+
+function withUser(url: string, user: string, password: string): string {
+  const changed = new URL(url);
+  changed.username = user;
+  changed.password = password;
+  return changed.href;
+}
+
+async function codeOf(reading: Promise<unknown>): Promise<string> {
+  return await reading.then(
+    () => "it was read",
+    (error) => error instanceof AppError ? error.code : String(error),
+  );
+}
+
+Deno.test("a first look reads jobs, settings, clock and the newest runs", async () => {
+  await using db = await testDatabase("project");
+  const jobId = await addJob(db, { name: null, schedule: "*/5 * * * *" });
+  const runId = await addRun(db, jobId, { status: "failed", message: "ERROR: boom", startedSecondsAgo: 30 });
+  const facts = await readCronFacts(project(db.url), FROM_THE_START, CONNECT);
+  assert.deepEqual(facts.jobs.map(({ jobName, schedule, userName }) => [jobName, schedule, userName]), [
+    [null, "*/5 * * * *", "postgres"],
+  ]);
+  assert.deepEqual(facts.runs.map(({ runId, status, message }) => [runId, status, message]), [
+    [runId, "failed", "ERROR: boom"],
+  ]);
+  assert.deepEqual([facts.reading, facts.cursor], ["first", runId]);
+  assert.ok(Math.abs(facts.now - Date.now()) < 5_000);
+  assert.equal(facts.settings.logRun, true);
+});
+
+Deno.test("a later look reads only runs after the cursor, and the open ones again", async () => {
+  await using db = await testDatabase("project");
+  const jobId = await addJob(db);
+  const open = await addRun(db, jobId, { status: "running", seconds: null });
+  const cursor = await addRun(db, jobId);
+  const next = await addRun(db, jobId);
+  const facts = await readCronFacts(project(db.url), { cursor, openRunIds: [open] }, CONNECT);
+  assert.deepEqual(facts.runs.map(({ runId }) => runId), [next]);
+  assert.deepEqual(facts.reread.map(({ runId, status }) => [runId, status]), [[open, "running"]]);
+  assert.deepEqual([facts.reading, facts.cursor], ["next", next]);
+});
+
+Deno.test("more runs than a page are read on in order, and what is left is said", async () => {
+  await using db = await testDatabase("project");
+  const jobId = await addJob(db);
+  const first = await addRun(db, jobId, { startedSecondsAgo: 1000 });
+  await db.admin`
+    insert into cron.job_run_details (jobid, status, start_time, end_time)
+    select ${jobId}, 'succeeded', now() - make_interval(secs => 900 - n), now() from generate_series(1, 25) n`;
+  const limits = { ...DEFAULT_READ_LIMITS, pageRuns: 10 };
+  const whole = await readCronFacts(project(db.url), { cursor: first, openRunIds: [] }, CONNECT, limits);
+  assert.deepEqual([whole.runs.length, whole.cursor], [25, first + 25]);
+  assert.equal(whole.knownUntil, whole.now);
+  const part = await readCronFacts(project(db.url), { cursor: first, openRunIds: [] }, CONNECT, {
+    ...limits,
+    pages: 2,
+  });
+  assert.deepEqual([part.runs.length, part.cursor], [20, first + 20]);
+  assert.equal(part.knownUntil, part.runs.at(-1)?.startedAt);
+});
+
+Deno.test("a first look finds the last run of a rare job before the newest runs", async () => {
+  await using db = await testDatabase("project");
+  const rare = await addJob(db, { name: "weekly" });
+  const busy = await addJob(db, { name: "busy" });
+  const rareRun = await addRun(db, rare);
+  for (let i = 0; i < 5; i++) await addRun(db, busy);
+  const limits = { ...DEFAULT_READ_LIMITS, firstRuns: 3 };
+  const facts = await readCronFacts(project(db.url), FROM_THE_START, CONNECT, limits);
+  assert.deepEqual(facts.runs.map(({ jobId }) => jobId), [rare, busy, busy, busy]);
+  assert.equal(facts.runs[0]?.runId, rareRun);
+});
+
+Deno.test("a cursor above the highest run id means that the history was replaced", async () => {
+  await using db = await testDatabase("project");
+  const runId = await addRun(db, await addJob(db));
+  const facts = await readCronFacts(project(db.url), { cursor: runId + 1000, openRunIds: [] }, CONNECT);
+  assert.deepEqual([facts.reading, facts.cursor], ["restored", runId]);
+});
+
+Deno.test("an empty history is an empty history, not an error", async () => {
+  await using db = await testDatabase("project");
+  const facts = await readCronFacts(project(db.url), FROM_THE_START, CONNECT);
+  assert.deepEqual([facts.jobs, facts.runs, facts.cursor], [[], [], null]);
+});
+
+Deno.test("rows that row level security hides are an error, never zero jobs", async () => {
+  await using db = await testDatabase("project");
+  await addJob(db);
+  const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
+  await db.admin.unsafe(
+    `create role ${role} login password 'reading'; grant usage on schema cron to ${role}`,
+  );
+  try {
+    const reading = readCronFacts(project(withUser(db.url, role, "reading")), FROM_THE_START, CONNECT);
+    assert.equal(await codeOf(reading), "no_privilege");
+  } finally {
+    await db.admin.unsafe(`drop owned by ${role}; drop role ${role}`);
+  }
+});
+
+Deno.test("each way in which a project cannot be read has its own code, and no message holds the URL", async () => {
+  await using db = await testDatabase("project");
+  const url = new URL(db.url);
+  const password = url.password;
+  const elsewhere = (change: (url: URL) => void) => {
+    const changed = new URL(db.url);
+    change(changed);
+    return changed.href;
+  };
+  const cases: [expected: string, url: string][] = [
+    ["wrong_credentials", withUser(db.url, "postgres", "wrong")],
+    ["wrong_credentials", elsewhere((changed) => changed.pathname = "/no_such_database")],
+    ["unreachable", elsewhere((changed) => changed.port = "1")],
+    ["pg_cron_missing", elsewhere((changed) => changed.pathname = "/template1")],
+    ["project_paused", elsewhere((changed) => changed.hostname = "db.no-such-project.invalid")],
+  ];
+  for (const [expected, databaseUrl] of cases) {
+    const error = await readCronFacts(project(databaseUrl), FROM_THE_START, CONNECT).catch((error) => error);
+    assert.ok(error instanceof AppError, expected);
+    assert.equal(error.code, expected);
+    assert.match(error.message, /"smoothed"/);
+    assert.ok(!error.message.includes(password) && !error.message.includes("postgres://"), error.message);
+  }
+});
+
+Deno.test("a server that accepts and says nothing is a connect timeout, after one more try", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let connections = 0;
+  const accepted: Deno.Conn[] = [];
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      connections++;
+      accepted.push(connection);
+    }
+  })();
+  const url = `postgresql://u:p@127.0.0.1:${(listener.addr as Deno.NetAddr).port}/postgres`;
+  const reading = readCronFacts(project(url), FROM_THE_START, { ...CONNECT, connectTimeoutSeconds: 1 });
+  assert.equal(await codeOf(reading), "connect_timeout");
+  assert.equal(connections, 2);
+  listener.close();
+  await accepting;
+  for (const connection of accepted) connection.close();
+});
+
+Deno.test("the connection to a project is closed when it was read", async () => {
+  await using db = await testDatabase("project");
+  await addJob(db);
+  await readCronFacts(project(db.url), FROM_THE_START, CONNECT);
+  const [left] = await db.admin`
+    select count(*)::int as n from pg_stat_activity where application_name = 'supabase-job-monitor' and datname = ${db.name}`;
+  assert.equal(left?.n, 0, "the connection is closed");
+});
