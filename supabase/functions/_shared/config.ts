@@ -36,7 +36,7 @@ export interface Config extends ProjectSources {
   managementApi: { url: string; token: string | null };
   /** `host:port` of private hosts that alerts may go to, such as a relay. */
   outgoingAllowedHosts: string[];
-  /** PEM of the CA that watched projects' certificates are checked against; without it TLS is used unchecked. */
+  /** PEM of a CA to trust besides the public ones: Supabase's root certificate. */
   postgresCaCert: string | null;
   /** The value of a secret named by a reference `env:NAME`; `undefined` where there is none or it is the platform's. */
   secret(name: string): string | undefined;

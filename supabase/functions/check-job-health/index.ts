@@ -13,7 +13,7 @@ export default serveFunction({
     const config = readConfig(Deno.env.toObject());
     return withCheckRun(
       {
-        databaseUrl: config.hubDatabaseUrl,
+        hub: { databaseUrl: config.hubDatabaseUrl, caCert: config.postgresCaCert },
         functionName: "check-job-health",
         source: input.source,
         requestId,

@@ -1,7 +1,7 @@
 /** The log of our own invocations: the age of the last complete check is read from here. */
 import type postgres from "postgres";
 import { describeError } from "../errors.ts";
-import { hubError, openHub } from "./client.ts";
+import { type HubAddress, hubError, openHub } from "./client.ts";
 
 /** How an invocation ended. `complete`: every project was seen. `partial`: some were. `failed`: none. */
 export interface CheckRunEnd {
@@ -12,8 +12,7 @@ export interface CheckRunEnd {
 
 /** An invocation as it begins. */
 export interface CheckRunBegin {
-  /** Connection string of the hub. */
-  databaseUrl: string;
+  hub: HubAddress;
   functionName: string;
   source: string;
   requestId: string;
@@ -32,7 +31,7 @@ export async function withCheckRun<T>(
   work: (sql: postgres.Sql) => Promise<T>,
   ending: (result: T) => CheckRunEnd,
 ): Promise<T> {
-  const sql = openHub(begin.databaseUrl);
+  const sql = openHub(begin.hub);
   try {
     if (!begin.noted) return await work(sql);
     const id = await beginCheckRun(sql, begin);

@@ -1,17 +1,23 @@
 /** The connection to our own database. */
-import postgres from "postgres";
+import type postgres from "postgres";
+import { openDatabase } from "../database.ts";
 import { AppError } from "../errors.ts";
 
+/** Where the hub is. */
+export interface HubAddress {
+  databaseUrl: string;
+  /** PEM of a CA; with it the connection is encrypted and verified also within Supabase's network. */
+  caCert: string | null;
+}
+
 /** Opens the hub. Call `end()` when the request is over: an edge function may be evicted at any time after. */
-export function openHub(databaseUrl: string): postgres.Sql {
-  return postgres(databaseUrl, {
-    max: 1,
-    prepare: false,
-    fetch_types: false,
-    connect_timeout: 10,
-    max_lifetime: null,
-    onnotice: () => {},
-    connection: { application_name: "supabase-job-monitor hub", statement_timeout: 30_000 },
+export function openHub(hub: HubAddress): postgres.Sql {
+  return openDatabase(hub.databaseUrl, {
+    applicationName: "supabase-job-monitor hub",
+    connectTimeoutSeconds: 10,
+    caCert: hub.caCert,
+    tls: "with caCert",
+    statementTimeoutMs: 30_000,
   });
 }
 

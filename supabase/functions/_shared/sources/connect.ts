@@ -1,17 +1,16 @@
 /** A connection to a watched project: one, read-only, encrypted, closed at the end. */
-import postgres from "postgres";
+import type postgres from "postgres";
+import { openDatabase } from "../database.ts";
 import { AppError, type ErrorCode } from "../errors.ts";
 import type { WatchedProject } from "../domain/project.ts";
 
 /** How to connect. */
 export interface ConnectOptions {
-  /** PEM of the CA to check certificates against, or `null`. */
+  /** PEM of a CA to trust besides the public ones, or `null`. */
   caCert: string | null;
   /** Seconds to wait for a connection. */
   connectTimeoutSeconds: number;
 }
-
-const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1", "[::1]"]);
 
 /**
  * Opens a connection, uses it and closes it, whatever happens. A connect timeout is tried once more
@@ -39,25 +38,11 @@ export async function withProject<T>(
 }
 
 function open(project: WatchedProject, options: ConnectOptions): postgres.Sql {
-  return postgres(project.databaseUrl, {
-    max: 1,
-    prepare: false,
-    fetch_types: false,
-    connect_timeout: options.connectTimeoutSeconds,
-    max_lifetime: null,
-    onnotice: () => {},
-    connection: { application_name: "supabase-job-monitor" },
-    ...tls(project.databaseUrl, options.caCert),
+  return openDatabase(project.databaseUrl, {
+    ...options,
+    applicationName: "supabase-job-monitor",
+    tls: "always",
   });
-}
-
-/** `sslmode` of the URL decides; without it, loopback is plain and everything else encrypted. */
-function tls(databaseUrl: string, caCert: string | null): { ssl?: boolean | object | "require" } {
-  const url = new URL(databaseUrl);
-  const mode = url.searchParams.get("sslmode");
-  if (mode === "disable" || (mode === null && LOOPBACK.has(url.hostname))) return { ssl: false };
-  if (caCert !== null) return { ssl: { ca: caCert, rejectUnauthorized: true, servername: url.hostname } };
-  return mode === null ? { ssl: "require" } : {};
 }
 
 /** What an error of the driver or of Postgres means for a watched project. Idempotent for an {@link AppError}. */
@@ -93,6 +78,13 @@ function explain(project: string, code: string, text: string): [ErrorCode, strin
         "project_paused",
         `Cannot connect to ${where}: its host name does not resolve; is it paused or deleted?`,
       ];
+    case "TLS_REFUSED":
+      return ["unreachable", `Cannot connect to ${where}: its Postgres does not offer TLS`];
+    case "TLS_UNTRUSTED":
+      return [
+        "unreachable",
+        `Cannot connect to ${where}: its certificate is not trusted; set the secret POSTGRES_CA_CERT to Supabase's root certificate`,
+      ];
     case "28P01":
     case "28000":
       return [
@@ -126,12 +118,6 @@ function explain(project: string, code: string, text: string): [ErrorCode, strin
     return [
       "project_paused",
       `Cannot connect to ${where}: the pooler does not know it; is it paused or deleted?`,
-    ];
-  }
-  if (/certificate|UnknownIssuer|self.signed/i.test(text)) {
-    return [
-      "unreachable",
-      `Cannot connect to ${where}: its certificate is not trusted; check POSTGRES_CA_CERT`,
     ];
   }
   if (
