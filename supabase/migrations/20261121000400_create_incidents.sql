@@ -20,14 +20,14 @@ create table public.incidents (
   constraint "severity is critical, important, low or info" check (severity in ('critical', 'important', 'low', 'info')),
   constraint "a resolved incident says how" check ((resolved_at is null) = (resolution is null)),
   constraint "resolution is a known kind" check (
-    resolution in ('recovered', 'removed', 'paused', 'rescheduled', 'by hand')
+    resolution in ('recovered', 'removed', 'paused', 'rescheduled', 'superseded', 'by hand')
   )
 );
 comment on table public.incidents is 'Conditions that hold until they clear. At most one unresolved per subject and code.';
 comment on column public.incidents.subject_id is 'job: job_inventory.id. project: its name. channel: alert_config.id.';
 comment on column public.incidents.code is 'The verdict: failed, missed, unreachable, …';
 comment on column public.incidents.detail is 'Facts for the alert.';
-comment on column public.incidents.resolution is 'How it ended: recovered, removed, paused, rescheduled or by hand.';
+comment on column public.incidents.resolution is 'How it ended: recovered, removed, paused, rescheduled, superseded (by a graver one) or by hand.';
 create unique index incidents_one_unresolved on public.incidents (subject_kind, subject_id, code) where resolved_at is null;
 create index incidents_unresolved on public.incidents (project_name) where resolved_at is null;
 create index incidents_opened on public.incidents (opened_at desc);

@@ -167,11 +167,13 @@ begin
     case v_incident ->> 'action'
       when 'open' then
         insert into public.incidents
-          (project_name, subject_kind, subject_id, code, severity, summary, detail, job_inventory_id)
+          (project_name, subject_kind, subject_id, code, severity, summary, detail, job_inventory_id,
+           resolved_at, resolution)
         values
           (v_project, v_incident ->> 'subject_kind', v_incident ->> 'subject_id', v_incident ->> 'code',
            v_incident ->> 'severity', v_incident ->> 'summary', coalesce(v_incident -> 'detail', '{}'),
-           (v_incident ->> 'job_inventory_id')::uuid)
+           (v_incident ->> 'job_inventory_id')::uuid,
+           case when v_incident ->> 'resolution' is not null then now() end, v_incident ->> 'resolution')
         on conflict (subject_kind, subject_id, code) where resolved_at is null do nothing
         returning id into v_incident_id;
         if v_incident_id is not null then

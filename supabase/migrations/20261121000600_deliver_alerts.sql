@@ -65,25 +65,27 @@ returns setof jsonb
 language sql
 set search_path = ''
 as $$
-  with due as (
-    select d.id
+  with due as materialized (
+    select d.id, d.alert_config_id, d.event, d.created_at
     from public.alert_deliveries d
     join public.alert_config c on c.id = d.alert_config_id and c.channel = d.channel and c.enabled
+    where d.state = 'due' and d.alert_config_id <> all (p_except)
+  ), placed as (
+    -- nobody hears that an incident is over before hearing that it began
+    select due.id, row_number() over (
+      partition by due.alert_config_id, coalesce(t.incident_id, due.id)
+      order by due.created_at, monitoring.delivery_rank(due.event), due.id) as place
+    from due
+    left join public.delivery_incidents t on t.delivery_id = due.id
+  ), first_of_all as materialized (
+    select placed.id from placed group by placed.id having max(placed.place) = 1
+  ), picked as (
+    select d.id
+    from first_of_all f
+    join public.alert_deliveries d on d.id = f.id
     where d.state = 'due'
       and d.next_attempt_at <= now()
       and (d.leased_until is null or d.leased_until <= now())
-      and d.alert_config_id <> all (p_except)
-      -- nobody hears that an incident is over before hearing that it began
-      and not exists (
-        select from public.delivery_incidents mine
-        join public.delivery_incidents theirs on theirs.incident_id = mine.incident_id
-        join public.alert_deliveries earlier on earlier.id = theirs.delivery_id
-        where mine.delivery_id = d.id
-          and earlier.id <> d.id
-          and earlier.alert_config_id = d.alert_config_id
-          and earlier.state = 'due'
-          and (earlier.created_at, monitoring.delivery_rank(earlier.event), earlier.id)
-            < (d.created_at, monitoring.delivery_rank(d.event), d.id))
     order by d.created_at, d.id
     limit p_limit
     for update of d skip locked
@@ -92,8 +94,8 @@ as $$
     set attempts = d.attempts + 1,
         lease_token = gen_random_uuid(),
         leased_until = now() + make_interval(secs => p_lease_seconds)
-    from due
-    where d.id = due.id
+    from picked
+    where d.id = picked.id
     returning d.*
   )
   select jsonb_build_object(

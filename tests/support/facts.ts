@@ -37,6 +37,7 @@ export function run(startedAt: number, over: Partial<CronRun> = {}): CronRun {
     message: "1 row",
     startedAt,
     endedAt: startedAt + 1_000,
+    pid: null,
     ...over,
   };
 }
@@ -51,6 +52,8 @@ export function facts(over: Partial<CronFacts> = {}): CronFacts {
     jobs: [cronJob()],
     runs: [],
     reread: [],
+    sessions: [],
+    successChecks: [],
     cursor: null,
     reading: "next",
     knownUntil: now,
@@ -62,6 +65,7 @@ export function knowledge(over: Partial<HubKnowledge> = {}): HubKnowledge {
   return {
     version: 0,
     runCursor: null,
+    launcherWasMissing: false,
     openRuns: [],
     jobs: [],
     states: new Map(),
@@ -92,6 +96,8 @@ export function inventoryJob(over: Partial<InventoryJob> = {}): InventoryJob {
     graceMinutes: null,
     maxRuntimeMinutes: null,
     failureThreshold: null,
+    successCheckSql: null,
+    minRows: null,
     ...over,
   };
 }

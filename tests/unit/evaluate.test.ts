@@ -241,7 +241,10 @@ Deno.test("a project that can be read again ends its incident", () => {
 Deno.test("a missed job is still missed after its project could not be read for a while", () => {
   const known = settled();
   const missed = afterwards(known, evaluate(facts({ now: at("13:31") }), known));
-  const down = afterwards(missed, evaluateUnreadable(SMOOTHED, { code: "unreachable", message: "down" }, missed));
+  const down = afterwards(
+    missed,
+    evaluateUnreadable(SMOOTHED, { code: "unreachable", message: "down" }, missed),
+  );
   const back = evaluate(facts({ now: at("13:50") }), down);
   assert.equal(only(back.jobs).status, "missed");
   assert.deepEqual(back.observations.incidents?.map(({ action }) => action), ["resolve", "update"]);

@@ -14,7 +14,7 @@ import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub
 import { countStatuses } from "../_shared/rules/counts.ts";
 import { evaluateProject, evaluateUnreadable, type Evaluation } from "../_shared/rules/evaluate.ts";
 import type { JobReport } from "../_shared/rules/judge_job.ts";
-import { readCronFacts } from "../_shared/sources/cron_facts.ts";
+import { readCronFacts, type SuccessCheckRequest } from "../_shared/sources/cron_facts.ts";
 
 /** What a check needs of the world. */
 export interface CheckDeps {
@@ -106,7 +106,11 @@ async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnow
   try {
     const facts = await readCronFacts(
       project,
-      { cursor: knowledge.runCursor, openRunIds: knowledge.openRuns.map((run) => run.runId) },
+      {
+        cursor: knowledge.runCursor,
+        openRunIds: knowledge.openRuns.map((run) => run.runId),
+        successChecks: successChecksOf(knowledge),
+      },
       { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 },
     );
     const now = deps.clock().getTime();
@@ -119,6 +123,15 @@ async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnow
     const error = describeError(thrown);
     return { evaluation: evaluateUnreadable(project, error, knowledge), error };
   }
+}
+
+/** A check is asked after each new success, and again while it does not hold. */
+function successChecksOf(knowledge: HubKnowledge): SuccessCheckRequest[] {
+  return knowledge.jobs.flatMap(({ id, jobId, successCheckSql, removedAt }) => {
+    if (jobId === null || successCheckSql === null || removedAt !== null) return [];
+    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met";
+    return [{ jobId, sql: successCheckSql, when: unmet ? "always" : "new success" }];
+  });
 }
 
 function report(

@@ -26,6 +26,8 @@ export const cronRun = z.object({
   startedAt: z.number().nullable(),
   /** `null` while it runs, and for runs that a restart cut off. */
   endedAt: z.number().nullable(),
+  /** Process id of the session that runs it, where pg_cron noted it. */
+  pid: z.number().int().nullable(),
 });
 export type CronRun = z.infer<typeof cronRun>;
 
@@ -41,6 +43,29 @@ export const cronSettings = z.object({
 });
 export type CronSettings = z.infer<typeof cronSettings>;
 
+/** What the session of a run in progress is doing: only with the privilege to see it (pg_monitor). */
+export const runSession = z.object({
+  pid: z.number().int(),
+  /** `Lock:relation`, `IO:DataFileRead`, …; `null`: it is working. */
+  waitsFor: z.string().nullable(),
+  blockedBy: z.array(z.object({
+    pid: z.number().int(),
+    userName: z.string().nullable(),
+    state: z.string().nullable(),
+    query: z.string().nullable(),
+  })),
+});
+export type RunSession = z.infer<typeof runSession>;
+
+/** What a job's own success check (`job_inventory.success_check_sql`) answered. */
+export interface SuccessCheck {
+  jobId: number;
+  /** `null`: it could not be asked. */
+  held: boolean | null;
+  /** Why not. */
+  error: string | null;
+}
+
 /** Everything one look at a project's pg_cron brought back. */
 export interface CronFacts {
   /** The project's clock when it was read. */
@@ -55,6 +80,8 @@ export interface CronFacts {
   runs: CronRun[];
   /** The runs that had not ended at the last look, read again. */
   reread: CronRun[];
+  sessions: RunSession[];
+  successChecks: SuccessCheck[];
   /** The cursor for the next look: the highest run id seen, `null` if there is none at all. */
   cursor: number | null;
   /** `first`: no cursor was known. `restored`: it was above the highest run id, so the history was replaced. */

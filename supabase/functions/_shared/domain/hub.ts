@@ -56,6 +56,8 @@ export interface OpenIncident {
 export interface HubKnowledge {
   version: number;
   runCursor: number | null;
+  /** Whether the last look already found no launcher of pg_cron. */
+  launcherWasMissing: boolean;
   openRuns: OpenRun[];
   jobs: InventoryJob[];
   /** By `jobInventoryId`. */

@@ -26,6 +26,10 @@ export const incidentDetail = z.object({
   /** Newest last. */
   recentRuns: z.array(recentRun).nullish(),
   graceMinutes: z.number().nullish(),
+  /** Other things that are wrong with the same job, a sentence each. */
+  also: z.array(z.string()).nullish(),
+  /** Jobs whose misses are held under this incident of their project. */
+  heldJobs: z.array(z.string()).nullish(),
 });
 export type IncidentDetail = z.infer<typeof incidentDetail>;
 

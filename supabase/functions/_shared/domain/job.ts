@@ -30,6 +30,10 @@ export interface JobAnnotations {
   maxRuntimeMinutes: number | null;
   /** Consecutive failures before the job counts as failed; `null`: one. */
   failureThreshold: number | null;
+  /** A query on the project that answers true or false after a successful run. */
+  successCheckSql: string | null;
+  /** Rows that a successful run affects at least. */
+  minRows: number | null;
 }
 
 /** Identity of a job: one row of the inventory each. An unnamed pg_cron job is called `job <jobid>`. */

@@ -60,7 +60,7 @@ export type OwedDelivery =
   | { state: "unroutable"; lastError: string };
 
 /** How an incident ended. */
-export type Resolution = "recovered" | "removed" | "paused" | "rescheduled";
+export type Resolution = "recovered" | "removed" | "paused" | "rescheduled" | "superseded";
 
 /** A transition of an incident. */
 export type IncidentTransition =
@@ -73,6 +73,8 @@ export type IncidentTransition =
     severity: Severity;
     summary: string;
     detail: IncidentDetail;
+    /** Set where it was over before anybody could be told: recorded as resolved at once, and told once. */
+    resolution?: Resolution;
     deliveries: OwedDelivery[];
   }
   | { action: "update"; id: string; severity: Severity; summary: string; detail: IncidentDetail }

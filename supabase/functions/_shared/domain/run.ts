@@ -15,6 +15,8 @@ export const recentRun = z.object({
   status: z.enum(["success", "failed", "unknown", "running"]),
   startedAt: z.string().nullable(),
   endedAt: z.string().nullable(),
+  /** Rows that a successful run affected, where its message says so. */
+  rows: z.number().nullish(),
   /** What a failed run said, cut short. */
   message: z.string().nullish(),
 });

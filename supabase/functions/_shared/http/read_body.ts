@@ -27,7 +27,7 @@ export async function readBody(request: Request): Promise<unknown> {
   return body;
 }
 
-async function readBounded(request: Request): Promise<Uint8Array<ArrayBuffer> | null> {
+async function readBounded(request: Request): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {

@@ -13,6 +13,7 @@ const instant = z.number().nullable();
 const knowledge = z.object({
   version: z.number(),
   runCursor: z.number().int().nullable(),
+  launcherWasMissing: z.boolean(),
   openRuns: z.array(z.object({ run_id: z.number().int(), first_seen_at: z.number() })),
   jobs: z.array(z.object({
     id: z.string(),
@@ -34,6 +35,8 @@ const knowledge = z.object({
     graceMinutes: z.number().nullable(),
     maxRuntimeMinutes: z.number().nullable(),
     failureThreshold: z.number().int().nullable(),
+    successCheckSql: z.string().nullable(),
+    minRows: z.number().nullable(),
   })),
   states: z.array(z.object({
     jobInventoryId: z.string(),
@@ -72,6 +75,8 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
       select jsonb_build_object(
         'version', coalesce((select version from public.project_state where project_name = ${projectName}), 0),
         'runCursor', (select run_cursor from public.project_state where project_name = ${projectName}),
+        'launcherWasMissing', coalesce((select settings ->> 'launcherAlive' = 'false' from public.project_state
+                                        where project_name = ${projectName}), false),
         'openRuns', coalesce((select open_runs from public.project_state where project_name = ${projectName}), '[]'),
         'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
             'id', id, 'jobType', job_type, 'jobName', job_name, 'jobUser', job_user, 'jobId', job_id,
@@ -80,7 +85,8 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
             'description', description, 'successCriteria', success_criteria, 'criticality', criticality,
             'alertChannel', alert_channel, 'owner', owner, 'runbookUrl', runbook_url,
             'graceMinutes', grace_minutes, 'maxRuntimeMinutes', max_runtime_minutes,
-            'failureThreshold', failure_threshold)), '[]')
+            'failureThreshold', failure_threshold,
+            'successCheckSql', success_check_sql, 'minRows', min_rows)), '[]')
           from public.job_inventory where project_name = ${projectName}),
         'states', (select coalesce(jsonb_agg(jsonb_build_object(
             'jobInventoryId', s.job_inventory_id, 'status', s.status, 'verdict', s.verdict, 'summary', s.summary,

@@ -142,6 +142,7 @@ function incidentRow(transition: IncidentTransition): Record<string, unknown> {
         severity: transition.severity,
         summary: transition.summary,
         detail: transition.detail,
+        resolution: transition.resolution ?? null,
         deliveries: transition.deliveries.map(deliveryRow),
       };
     case "update":

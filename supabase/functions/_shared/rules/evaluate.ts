@@ -10,9 +10,9 @@ import type {
 import type { ProjectIdentity } from "../domain/project.ts";
 import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob, type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
-import { owedDeliveries } from "./owed_deliveries.ts";
 import { redact } from "./redact.ts";
 import { loggedRun, sortRuns } from "./runs.ts";
+import { heldUnder, projectConditions, projectTransitions, projectViewOf } from "./judge_project.ts";
 import { parseSchedule, typicalIntervalMinutes } from "./schedule.ts";
 
 /** What a check makes of a project. */
@@ -55,7 +55,9 @@ export function evaluateProject(
 ): Evaluation {
   const inventory = reconcileCron(facts, knowledge, newId);
   const rows = rowsByJob(facts, inventory.jobs, knowledge.jobs);
-  const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge));
+  const around = projectViewOf(facts, knowledge, now);
+  const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge, around));
+  const conditions = projectConditions(facts, knowledge, judged, around);
   const lastRuns = inventory.removed.flatMap((id) =>
     sortRuns(rows.get(id) ?? [], facts.serverStartedAt).ended.map((run) => loggedRun(id, run))
   );
@@ -71,8 +73,8 @@ export function evaluateProject(
       runs: [...judged.flatMap(({ runs }) => runs), ...lastRuns],
       states: judged.map(({ state }) => state),
       incidents: [
-        ...projectRecovered(project, knowledge),
-        ...judged.flatMap(({ transitions }) => transitions),
+        ...projectTransitions(project, conditions, knowledge),
+        ...judged.flatMap(({ transitions }) => heldUnder(conditions, transitions)),
         ...inventory.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
       ],
     },
@@ -90,18 +92,12 @@ export function evaluateUnreadable(
   knowledge: HubKnowledge,
 ): Evaluation {
   const jobs = knowledge.jobs.filter((job) => job.removedAt === null && job.jobType === "pg_cron");
-  const open = knowledge.incidents.find((incident) =>
-    incident.subjectKind === "project" && incident.code === error.code
-  );
-  const critical = jobs.some((job) => job.criticality === "critical");
-  const severity = critical ? "critical" : "important";
+  const severity = jobs.some((job) => job.criticality === "critical") ? "critical" : "important";
   const summary = error.message;
   // the last verdict stays: a missed job is still missed when the project can be read again
   const states = jobs.flatMap((job) => {
     const state = knowledge.states.get(job.id);
-    return state === undefined
-      ? []
-      : [{ ...state, status: "unknown" as const, summary }];
+    return state === undefined ? [] : [{ ...state, status: "unknown" as const, summary }];
   });
   return {
     observations: {
@@ -110,47 +106,14 @@ export function evaluateUnreadable(
       expectedVersion: knowledge.version,
       project: { status: "error", errorCode: error.code, errorMessage: error.message },
       states,
-      incidents: [
-        ...projectRecovered(project, knowledge, error.code),
-        open === undefined
-          ? {
-            action: "open",
-            subjectKind: "project",
-            subjectId: project.name,
-            jobInventoryId: null,
-            code: error.code,
-            severity,
-            summary,
-            detail: {},
-            deliveries: owedDeliveries(severity, null, knowledge.alertConfigs),
-          }
-          : { action: "update", id: open.id, severity, summary, detail: open.detail },
-      ],
+      incidents: projectTransitions(
+        project,
+        [{ code: error.code, severity, summary, detail: {} }],
+        knowledge,
+      ),
     },
     jobs: jobs.map((job) => unreadableReport(job, error.code, summary)),
   };
-}
-
-/** Reading worked, or fails in another way than before: the old condition of the project is over. */
-function projectRecovered(
-  project: ProjectIdentity,
-  knowledge: HubKnowledge,
-  stillCode?: string,
-): IncidentTransition[] {
-  return knowledge.incidents
-    .filter((incident) =>
-      incident.subjectKind === "project" && incident.subjectId === project.name && incident.code !== stillCode
-    )
-    .map((incident) => ({
-      action: "resolve",
-      id: incident.id,
-      resolution: "recovered",
-      detail: {},
-      // one fault followed by another is not good news
-      deliveries: stillCode === undefined
-        ? owedDeliveries(incident.severity, null, knowledge.alertConfigs)
-        : [],
-    }));
 }
 
 function unreadableReport(job: InventoryJob, verdict: string, summary: string): JobReport {
@@ -179,7 +142,7 @@ function observedProject(
     status: "ok",
     runCursor: facts.cursor,
     openRuns: judged.flatMap(({ open }) =>
-      open === null ? [] : [{ runId: open.runId, firstSeenAt: firstSeen.get(open.runId) ?? now }]
+      open === null ? [] : [{ runId: open.runId, firstSeenAt: firstSeen.get(open.runId) ?? facts.now }]
     ),
     settings: { ...facts.settings, launcherAlive: facts.launcherAlive },
     clockOffsetMs: facts.now - now,

@@ -2,14 +2,22 @@
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge, InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
-import type { JobStatus } from "../domain/job.ts";
+import type { JobStatus, Severity } from "../domain/job.ts";
 import type { IncidentTransition, LoggedRun, ObservedJob, Resolution } from "../domain/observation.ts";
 import { checks } from "./checks/mod.ts";
 import type { FinishedRun, JobView, Verdict } from "./checks/check.ts";
 import { graceMinutes } from "./grace.ts";
+import type { AlertRoute } from "../domain/delivery.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
 import { type EndedRun, keepRecent, loggedMiss, loggedRun, type SortedRuns, sortRuns } from "./runs.ts";
-import { isTimeZone, parseSchedule, previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
+import {
+  isTimeZone,
+  nextSlot,
+  parseSchedule,
+  previousSlot,
+  type Schedule,
+  slotsBetween,
+} from "./schedule.ts";
 import { judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
 
 const MINUTE_MS = 60_000;
@@ -41,13 +49,19 @@ export interface JudgedJob {
   /** The run in progress, to be read again. */
   open: CronRun | null;
   transitions: IncidentTransition[];
+  /** First slot that was due and had no run, while nothing has run since; epoch milliseconds. */
+  overdueSince: number | null;
   report: JobReport;
 }
 
-/** What a check concluded: a verdict, or a status and why. */
-type Conclusion =
-  | { status: "failed" | "missed"; verdict: Verdict; summary: string }
-  | { status: "healthy" | "unknown" | "paused"; verdict: null; reason: string | null; summary: string };
+/** What a check concluded: a state, the verdicts that led to it (the most telling first), or the doubt. */
+interface Conclusion {
+  status: JobStatus;
+  verdicts: Verdict[];
+  /** One word for the state: the first verdict's code, or the doubt. */
+  code: string | null;
+  summary: string;
+}
 
 /** Judges a job that the project shows, from its rows after the last look (by run id, ascending). */
 export function judgeJob(
@@ -55,21 +69,24 @@ export function judgeJob(
   rows: readonly CronRun[],
   facts: CronFacts,
   knowledge: HubKnowledge,
+  project: ProjectView,
 ): JudgedJob {
   const known = knowledge.jobs.find((job) => job.id === shown.id);
   // a job that comes back after it was gone begins anew, with its annotations
   const previous = known?.removedAt === null ? knowledge.states.get(shown.id) ?? null : null;
   const incidents = incidentsOf(shown.id, knowledge);
-  const view = viewOf(shown, known, previous, rows, facts, incidents[0]?.detail ?? null);
+  const view = viewOf(shown, known, previous, rows, facts, {
+    ...project,
+    openDetail: incidents[0]?.detail ?? null,
+  });
   const conclusion = conclude(view);
-  const code = conclusion.verdict === null ? conclusion.reason : conclusion.verdict.code;
   const { id, jobName, jobUser, schedule } = shown;
   const lastRunAt = view.lastRunAt;
   return {
     state: {
       jobInventoryId: id,
       status: conclusion.status,
-      verdict: code,
+      verdict: conclusion.code,
       summary: conclusion.summary,
       schedule,
       slotsSince: view.slotsSince,
@@ -84,7 +101,8 @@ export function judgeJob(
       ...view.slots.missed.map((slot) => loggedMiss(id, slot)),
     ],
     open: view.sorted.open,
-    transitions: transitions(view, conclusion, incidents, knowledge),
+    transitions: transitions(view, conclusion, incidents, knowledge.alertConfigs),
+    overdueSince: conclusion.status === "missed" ? firstDue(view) : null,
     report: {
       id,
       jobName,
@@ -92,7 +110,7 @@ export function judgeJob(
       schedule,
       criticality: view.job.criticality,
       status: conclusion.status,
-      verdict: code,
+      verdict: conclusion.code,
       summary: conclusion.summary,
       lastRunAt: lastRunAt === null ? null : new Date(lastRunAt).toISOString(),
     },
@@ -118,11 +136,21 @@ function incidentsOf(jobInventoryId: string, knowledge: HubKnowledge): OpenIncid
   );
 }
 
+/** What the project as a whole adds to the view of each job. */
+export interface ProjectView {
+  saturated: boolean;
+  /** Whether its clock can be trusted. */
+  clockOff: boolean;
+  /** By run id: when a run in progress was first seen, by the project's clock. */
+  openSince: ReadonlyMap<number, number>;
+}
+
 /** A {@link JobView}, with what only this file needs. */
 interface FullView extends JobView {
   sorted: SortedRuns;
   /** `null`: no slot is judged (paused, or a schedule without slots). */
   slotsSince: number | null;
+  clockOff: boolean;
 }
 
 function viewOf(
@@ -131,7 +159,7 @@ function viewOf(
   previous: JobState | null,
   rows: readonly CronRun[],
   facts: CronFacts,
-  openDetail: IncidentDetail | null,
+  around: ProjectView & { openDetail: IncidentDetail | null },
 ): FullView {
   // a restored history holds runs again that were logged before it was lost
   const fresh = facts.reading === "restored" && previous !== null
@@ -145,9 +173,8 @@ function viewOf(
     intervalMinutes: shown.expectedIntervalMinutes,
     annotatedMinutes: job.graceMinutes,
   });
-  const since = shown.active && facts.settings.logRun
-    ? slotsSince(shown, schedule, previous, history.lastRunAt, facts)
-    : null;
+  const judgeable = shown.active && facts.settings.logRun && !around.clockOff;
+  const since = judgeable ? slotsSince(shown, schedule, previous, history.lastRunAt, facts) : null;
   const slots = since === null ? { missed: [], lastDecided: null, judgedUntil: facts.knownUntil } : judgeDue(
     schedule,
     since.judgedUntil,
@@ -169,11 +196,26 @@ function viewOf(
     recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
     slots,
     graceMinutes: grace,
-    openDetail,
+    intervalMinutes: shown.expectedIntervalMinutes,
+    open: openRunOf(sorted.open, facts, around.openSince),
+    successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
+    saturated: around.saturated,
+    openDetail: around.openDetail,
+    clockOff: around.clockOff,
     sorted,
     slotsSince: since?.slotsSince ?? null,
     ...history,
   };
+}
+
+function openRunOf(
+  run: CronRun | null,
+  facts: CronFacts,
+  openSince: ReadonlyMap<number, number>,
+): JobView["open"] {
+  if (run === null) return null;
+  const session = facts.sessions.find(({ pid }) => pid === run.pid) ?? null;
+  return { run, since: run.startedAt ?? openSince.get(run.runId) ?? facts.now, session };
 }
 
 const NOTHING_WRITTEN = {
@@ -186,6 +228,8 @@ const NOTHING_WRITTEN = {
   graceMinutes: null,
   maxRuntimeMinutes: null,
   failureThreshold: null,
+  successCheckSql: null,
+  minRows: null,
 };
 
 /** Counts that go on from check to check. */
@@ -294,34 +338,39 @@ function judgeInterval(
   return { missed: [due], lastDecided: due, judgedUntil: facts.knownUntil };
 }
 
+function firstDue(view: FullView): number | null {
+  const since = Math.max(view.lastRunAt ?? 0, view.slotsSince ?? 0);
+  return view.schedule.kind === "interval"
+    ? since + view.schedule.seconds * 1000
+    : nextSlot(view.schedule, since, view.settings.timeZone);
+}
+
 function conclude(view: FullView): Conclusion {
   if (!view.job.active) {
-    return { status: "paused", verdict: null, reason: "paused", summary: "paused in pg_cron" };
+    return { status: "paused", verdicts: [], code: "paused", summary: "paused in pg_cron" };
   }
-  for (const check of checks) {
-    const verdict = check.evaluate(view);
-    if (verdict !== null) return { status: verdict.status, verdict, summary: verdict.summary };
+  const verdicts = view.clockOff ? [] : checks.flatMap((check) => check.evaluate(view) ?? []);
+  const [main] = verdicts;
+  if (main?.status !== undefined) {
+    return { status: main.status, verdicts, code: main.code, summary: main.summary };
   }
   const doubt = doubtOf(view);
-  if (doubt !== null) return { status: "unknown", verdict: null, reason: doubt[0], summary: doubt[1] };
-  return { status: "healthy", verdict: null, reason: null, summary: "the last run succeeded" };
+  const status = doubt === null ? "healthy" : "unknown";
+  const code = main?.code ?? doubt?.[0] ?? null;
+  return { status, verdicts, code, summary: main?.summary ?? doubt?.[1] ?? "the last run succeeded" };
 }
 
 /** Why a job without a verdict is still not healthy: healthy needs a success that nothing has put in doubt. */
 function doubtOf(view: FullView): [reason: string, summary: string] | null {
-  if (view.schedule.kind === "invalid") {
-    return ["schedule_invalid", `the schedule is invalid: ${view.schedule.reason}`];
-  }
+  if (view.clockOff) return ["clock_off", "the project's clock is far off, so nobody can say what is due"];
   if (!view.settings.logRun) {
     return ["log_run_off", "cron.log_run is off on this project: no run leaves a trace"];
   }
   if (view.schedule.kind === "cron" && !isTimeZone(view.settings.timeZone)) {
     return ["time_zone_unknown", `cron.timezone is "${view.settings.timeZone}", which is no known time zone`];
   }
-  const neverFires = view.schedule.warnings.find((warning) => warning.code === "never_fires");
-  if (neverFires !== undefined) return ["never_fires", neverFires.message];
   if (view.lastFinished === null) {
-    return view.sorted.open === null
+    return view.open === null
       ? ["no_run_yet", "no run has been seen yet"]
       : ["first_run", "the first run that was seen is in progress"];
   }
@@ -336,47 +385,78 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
   return null;
 }
 
+/** Codes of verdicts that leave the job working: told at the lowest severity, in an incident of their own kind. */
+const DEGRADED_CODES: ReadonlySet<string> = new Set(["overrun", "slow", "never_fires"]);
+
 function transitions(
   view: FullView,
   conclusion: Conclusion,
   incidents: readonly OpenIncident[],
-  knowledge: HubKnowledge,
+  alertConfigs: readonly AlertRoute[],
 ): IncidentTransition[] {
-  const severity = severityOfJob(view.job.criticality);
-  const deliveries = () => owedDeliveries(severity, view.job.alertChannel, knowledge.alertConfigs);
   const common = {
     lastRunAt: iso(view.lastRunAt),
     lastSuccessAt: iso(view.lastSuccessAt),
     recentRuns: view.recentRuns.slice(-10),
   };
-  if (conclusion.verdict !== null) {
-    const { code, summary } = conclusion.verdict;
-    const detail = { ...common, ...conclusion.verdict.detail };
-    if (incidents.length > 0) {
-      return incidents.map(({ id }) => ({ action: "update", id, severity, summary, detail }));
-    }
-    const subject = { subjectKind: "job", subjectId: view.job.id, jobInventoryId: view.job.id } as const;
-    return [{ action: "open", ...subject, code, severity, summary, detail, deliveries: deliveries() }];
-  }
-  return incidents.flatMap((incident) => {
-    const resolution = resolutionOf(view, conclusion.status, incident);
+  const owed = (severity: Severity) => owedDeliveries(severity, view.job.alertChannel, alertConfigs);
+  const subject = { subjectKind: "job", subjectId: view.job.id, jobInventoryId: view.job.id } as const;
+  const asOpened = ({ code, summary, ...verdict }: Verdict, also: string[]) => {
+    const severity = severityOf(view, { code, summary, ...verdict });
+    const detail = { ...common, ...verdict.detail, also };
+    return {
+      action: "open",
+      ...subject,
+      code,
+      severity,
+      summary,
+      detail,
+      deliveries: owed(severity),
+    } as const;
+  };
+  const over = conclusion.verdicts.filter(({ gravity }) => gravity === "over");
+  const [main, ...others] = conclusion.verdicts.filter(({ gravity }) => gravity !== "over");
+  const also = others.map(({ summary }) => summary);
+  const told = over.filter(() => incidents.length === 0).map((verdict) => ({
+    ...asOpened(verdict, []),
+    resolution: "recovered" as const,
+  }));
+  const same = incidents.filter((incident) => main !== undefined && sameGravity(incident, main));
+  const ended = incidents.filter((incident) => !same.includes(incident)).flatMap((incident) => {
+    const resolution = resolutionOf(view, conclusion, incident);
     if (resolution === null) return [];
-    return [{
-      action: "resolve" as const,
-      id: incident.id,
-      resolution,
-      detail: common,
-      deliveries: deliveries(),
-    }];
+    const deliveries = resolution === "superseded" ? [] : owed(incident.severity);
+    return [{ action: "resolve" as const, id: incident.id, resolution, detail: common, deliveries }];
   });
+  if (main === undefined) return [...told, ...ended];
+  if (same.length === 0) return [...told, ...ended, ...(main.told ? [] : [asOpened(main, also)])];
+  const { summary, severity, detail } = asOpened(main, also);
+  return [
+    ...told,
+    ...ended,
+    ...same.map(({ id }) => ({ action: "update" as const, id, severity, summary, detail })),
+  ];
+}
+
+function sameGravity(incident: OpenIncident, verdict: Verdict): boolean {
+  return DEGRADED_CODES.has(incident.code) === (verdict.gravity === "degraded");
+}
+
+function severityOf(view: JobView, verdict: Verdict): Severity {
+  return verdict.severity ?? (verdict.gravity === "outage" ? severityOfJob(view.job.criticality) : "low");
 }
 
 /** How an incident ends, or `null` while nothing shows that it has: unknown is no recovery. */
-function resolutionOf(view: FullView, status: JobStatus, incident: OpenIncident): Resolution | null {
-  if (status === "healthy") return "recovered";
-  if (status === "paused") return "paused";
+function resolutionOf(view: FullView, conclusion: Conclusion, incident: OpenIncident): Resolution | null {
+  if (conclusion.status === "paused") return "paused";
+  if (DEGRADED_CODES.has(incident.code)) {
+    // a graver incident takes its place; otherwise what slowed the job down is over
+    return conclusion.verdicts.some(({ gravity }) => gravity === "outage") ? "superseded" : "recovered";
+  }
+  if (conclusion.status === "healthy") return "recovered";
   const rescheduled = view.previous !== null && view.previous.schedule !== view.job.schedule;
-  return incident.code === "missed" && rescheduled ? "rescheduled" : null;
+  const ofSchedule = ["missed", "never_ran", "schedule_invalid"].includes(incident.code);
+  return ofSchedule && rescheduled ? "rescheduled" : null;
 }
 
 function ms(instant: string | null): number | null {

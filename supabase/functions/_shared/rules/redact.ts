@@ -2,6 +2,11 @@
 
 const HIDDEN = "***";
 
+/** A word for something secret, and what stands between it and the secret. */
+const ASSIGNED = "(?:passw(?:or)?d|passphrase|secret|api[_-]?key|service_role[_-]?key|private[_-]?key" +
+  "|(?:access|auth|refresh|bot|service|webhook)[_-]?(?:token|key))" +
+  "(?:[_-]\\w{1,24})?[\"']?\\s{0,4}(?:=>|[:=]|\\s(?='))\\s{0,4}";
+
 /**
  * What a secret looks like, and what stays of it. Every quantifier is bounded and every rule begins at a literal or at
  * a place that a look-behind makes rare, so that the time stays linear in the text.
@@ -35,15 +40,13 @@ const RULES: readonly [pattern: RegExp, replacement: string][] = [
   [/(?<![A-Za-z0-9])(AIza)[\w-]{35}(?![\w-])/g, `$1${HIDDEN}`],
   // headers
   [
-    /(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:bearer|basic|token)\s{1,4})?)(?!\*\*\*)[^\s"',;]{4,4096}/gi,
+    /(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:bearer|basic|token)\s{1,4})?)(?!\*\*\*|(?:bearer|basic|token)\s)[^\s"',;]{4,4096}/gi,
     `$1${HIDDEN}`,
   ],
   [/(\bbearer\s{1,4})(?!\*\*\*)[\w.~+\/=-]{16,4096}/gi, `$1${HIDDEN}`],
   // password=…, "secret": "…", PGPASSWORD: …, password '…'
-  [
-    /((?:passw(?:or)?d|passphrase|secret|api[_-]?key|(?:access|auth|refresh|bot|service|webhook)[_-]?(?:token|key)|service_role[_-]?key|private[_-]?key)(?:[_-]\w{1,24})?["']?\s{0,4}(?:=>|[:=]|\s(?='))\s{0,4})(?!\*\*\*)(?:"[^"\n]{1,512}"|'[^'\n]{1,512}'|[^\s"',;&)}\]]{1,512})/gi,
-    `$1${HIDDEN}`,
-  ],
+  [new RegExp(`(${ASSIGNED})(["'])(?!\\*\\*\\*)(?:(?!\\2)[^\\n]){1,4096}\\2`, "gi"), `$1$2${HIDDEN}$2`],
+  [new RegExp(`(${ASSIGNED}["']?)(?!\\*\\*\\*)[^\\s"',;&)}\\]]{1,4096}`, "gi"), `$1${HIDDEN}`],
   [/([?&](?:token|key|sig|signature|code)=)(?!\*\*\*)[^\s"'&#]{4,512}/gi, `$1${HIDDEN}`],
   [/("token"\s{0,4}:\s{0,4})"[^"\n]{4,512}"/gi, `$1"${HIDDEN}"`],
   [/(\btoken=)(?!\*\*\*)[^\s"',;&)}\]]{8,512}/gi, `$1${HIDDEN}`],

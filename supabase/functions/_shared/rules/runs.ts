@@ -4,8 +4,8 @@ import type { RecentRun } from "../domain/run.ts";
 import type { LoggedRun } from "../domain/observation.ts";
 import type { FinishedRun } from "./checks/check.ts";
 
-/** How many runs a job's state keeps at least, for the strip in alerts. */
-const RECENT_RUNS = 10;
+/** How many runs a job's state keeps at least: for the strip in alerts, and to know what is usual. */
+const RECENT_RUNS = 24;
 /** And at most, when many may still matter to undecided slots. */
 const RECENT_RUNS_LIMIT = 200;
 
@@ -35,7 +35,7 @@ export function sortRuns(rows: readonly CronRun[], serverStartedAt: number): Sor
   rows.forEach((row, index) => {
     const { runId, startedAt, endedAt } = row;
     if (row.status === "succeeded") {
-      sorted.ended.push({ runId, status: "success", message: null, startedAt, endedAt });
+      sorted.ended.push({ runId, status: "success", message: row.message, startedAt, endedAt });
     } else if (row.status === "failed") {
       sorted.ended.push({ runId, status: "failed", message: row.message, startedAt, endedAt });
     } else if (index < rows.length - 1 || (startedAt !== null && startedAt < serverStartedAt)) {
@@ -76,7 +76,7 @@ export function loggedMiss(jobInventoryId: string, slot: number): LoggedRun {
 }
 
 /**
- * The runs to keep with the job's state, newest last: the last ten, and older ones that an undecided slot may
+ * The runs to keep with the job's state, newest last: the last two dozen, and older ones that an undecided slot may
  * still be matched with.
  */
 export function keepRecent(
@@ -89,7 +89,9 @@ export function keepRecent(
     status: run.status,
     startedAt: iso(run.startedAt),
     endedAt: iso(run.endedAt),
-    message: run.status === "success" ? null : run.message?.slice(0, 500).toWellFormed() ?? null,
+    ...(run.status === "success"
+      ? { rows: rowsOf(run.message) }
+      : { message: run.message?.slice(0, 500).toWellFormed() ?? null }),
   }));
   const all = [...before.filter((run) => run.status !== "running"), ...ended];
   const needed = all.filter((run, index) =>
@@ -103,6 +105,13 @@ export function keepRecent(
     startedAt: iso(sorted.open.startedAt),
     endedAt: null,
   }];
+}
+
+/** Rows in what pg_cron kept of a success: a command tag (`INSERT 0 5`, `UPDATE 3`) or `5 rows`. */
+export function rowsOf(message: string | null): number | null {
+  const tag = /^(?:INSERT \d+|UPDATE|DELETE|SELECT|MERGE|COPY|MOVE|FETCH) (\d+)$|^(\d+) rows?$/;
+  const found = tag.exec(message?.trim() ?? "");
+  return found === null ? null : Number(found[1] ?? found[2]);
 }
 
 function iso(instant: number | null): string | null {

@@ -2,7 +2,14 @@
 import type postgres from "postgres";
 import { z } from "zod";
 import { AppError } from "../errors.ts";
-import { type CronFacts, cronJob, type CronRun, cronRun } from "../domain/facts.ts";
+import {
+  type CronFacts,
+  cronJob,
+  type CronRun,
+  cronRun,
+  runSession,
+  type SuccessCheck,
+} from "../domain/facts.ts";
 import type { WatchedProject } from "../domain/project.ts";
 import { type ConnectOptions, withProject } from "./connect.ts";
 
@@ -13,8 +20,18 @@ export type ReadFrom =
     cursor: number | null;
     /** Runs that had not ended. */
     openRunIds: readonly number[];
+    /** Success checks to ask after a job's new success, or in any case. */
+    successChecks?: readonly SuccessCheckRequest[];
   }
   | "jobs only";
+
+/** A query that a person wrote for a job. */
+export interface SuccessCheckRequest {
+  jobId: number;
+  sql: string;
+  /** `new success`: only where this look finds a successful run. */
+  when: "new success" | "always";
+}
 
 const NO_RUNS = "select * from cron.job_run_details where false";
 
@@ -65,9 +82,11 @@ export function readCronFacts(
       );
       return toFacts(again, "restored", again.runs, true);
     }
-    if (from.cursor === null) return toFacts(first, "first", first.runs, true);
-    const { runs, complete } = await readOn(sql, project, first, limits);
-    return toFacts(first, "next", runs, complete);
+    const { runs, complete } = from.cursor === null
+      ? { runs: first.runs, complete: true }
+      : await readOn(sql, project, first, limits);
+    const facts = toFacts(first, from.cursor === null ? "first" : "next", runs, complete);
+    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts) };
   });
 }
 
@@ -90,6 +109,59 @@ function lastRunId(runs: readonly CronRun[]): number | null {
   return runs.at(-1)?.runId ?? null;
 }
 
+/** Milliseconds that one success check may take, and all of a project together. */
+const SUCCESS_CHECK_MS = 5_000;
+const SUCCESS_CHECKS_MS = 30_000;
+
+/** Asks each check on its own: one that is wrong or slow is its own finding. */
+async function askSuccessChecks(
+  sql: postgres.Sql,
+  requests: readonly SuccessCheckRequest[],
+  facts: CronFacts,
+): Promise<SuccessCheck[]> {
+  const succeeded = new Set(
+    [...facts.runs, ...facts.reread].filter((run) => run.status === "succeeded").map((run) => run.jobId),
+  );
+  const deadline = Date.now() + SUCCESS_CHECKS_MS;
+  const answers: SuccessCheck[] = [];
+  for (const { jobId, sql: query, when } of requests) {
+    if (when === "new success" && !succeeded.has(jobId)) continue;
+    answers.push(
+      Date.now() > deadline
+        ? { jobId, held: null, error: "not asked: the checks before took too long" }
+        : { jobId, ...await askSuccessCheck(sql, query) },
+    );
+  }
+  return answers;
+}
+
+/** The extended protocol takes one statement only, so nothing can end the read-only transaction around it. */
+async function askSuccessCheck(
+  sql: postgres.Sql,
+  query: string,
+): Promise<Pick<SuccessCheck, "held" | "error">> {
+  try {
+    return await sql.begin("read only", async (transaction) => {
+      await transaction.unsafe(`set local statement_timeout = ${SUCCESS_CHECK_MS}`);
+      // two rows are enough to see that it is not one
+      for await (
+        const rows of transaction.unsafe(query, [], { simple: false } as postgres.UnsafeQueryOptions).cursor(
+          2,
+        )
+      ) {
+        const values = Object.values(rows[0] ?? {});
+        if (rows.length === 1 && values.length === 1 && typeof values[0] === "boolean") {
+          return { held: values[0], error: null };
+        }
+        break;
+      }
+      return { held: null, error: "it must answer one row with one boolean" };
+    });
+  } catch (error) {
+    return { held: null, error: error instanceof Error ? error.message : "it failed" };
+  }
+}
+
 const look = z.object({
   now: z.number(),
   serverStartedAt: z.number(),
@@ -99,6 +171,7 @@ const look = z.object({
   jobs: z.array(cronJob),
   runs: z.array(cronRun),
   reread: z.array(cronRun),
+  sessions: z.array(runSession),
   maxRunId: z.number().int().nullable(),
 });
 type Look = z.infer<typeof look>;
@@ -129,6 +202,8 @@ function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], com
     jobs: look.jobs,
     runs,
     reread: look.reread,
+    sessions: look.sessions,
+    successChecks: [],
     cursor: complete ? look.maxRunId : lastRunId(runs),
     reading,
     knownUntil: complete ? look.now : lastStart,
@@ -161,7 +236,7 @@ const EPOCH_MS = (column: string) => `round(extract(epoch from ${column}) * 1000
 const RUN = `jsonb_build_object(
   'runId', d.runid, 'jobId', d.jobid, 'status', d.status,
   'message', left(d.return_message, case when d.status = 'failed' then 4000 else 200 end),
-  'startedAt', ${EPOCH_MS("d.start_time")}, 'endedAt', ${EPOCH_MS("d.end_time")})`;
+  'startedAt', ${EPOCH_MS("d.start_time")}, 'endedAt', ${EPOCH_MS("d.end_time")}, 'pid', d.job_pid)`;
 
 function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
   const openRunIds = from === "jobs only" ? [] : from.openRunIds;
@@ -184,7 +259,25 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
                from cron.job_run_details d where d.runid = any (array[${
     openRunIds.map(integer).join(", ")
   }]::bigint[])),
+    'sessions', ${from === "jobs only" ? "'[]'::jsonb" : sessionsOf(from, openRunIds)},
     'maxRunId', (select max(runid) from cron.job_run_details))::text as facts`;
+}
+
+/** What the sessions of runs in progress wait for, and who is in their way. */
+function sessionsOf(from: Exclude<ReadFrom, "jobs only">, openRunIds: readonly number[]): string {
+  return `(select coalesce(jsonb_agg(jsonb_build_object(
+      'pid', a.pid, 'waitsFor', a.wait_event_type || ':' || a.wait_event,
+      'blockedBy', (select coalesce(jsonb_agg(jsonb_build_object(
+          'pid', b.pid, 'userName', b.usename, 'state', b.state, 'query', left(b.query, 300))), '[]')
+        from pg_stat_activity b where b.pid = any (pg_blocking_pids(a.pid))))), '[]')
+    from pg_stat_activity a
+    where a.backend_type <> 'pg_cron launcher' and a.pid in (
+      select d.job_pid from cron.job_run_details d
+      where d.status in ('starting', 'connecting', 'sending', 'running')
+        and (d.runid = any (array[${openRunIds.map(integer).join(", ")}]::bigint[])
+             or d.runid > ${
+    from.cursor === null ? "(select max(runid) - 2000 from cron.job_run_details)" : integer(from.cursor)
+  })))`;
 }
 
 function runsOf(from: ReadFrom, limits: ReadLimits): string {

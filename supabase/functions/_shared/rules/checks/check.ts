@@ -1,7 +1,8 @@
 /** What a check is: a pure function from all that is known of one job to a verdict, or nothing. */
-import type { CronSettings } from "../../domain/facts.ts";
+import type { CronRun, CronSettings, RunSession, SuccessCheck } from "../../domain/facts.ts";
 import type { InventoryJob, JobState } from "../../domain/hub.ts";
 import type { IncidentDetail } from "../../domain/incident.ts";
+import type { Severity } from "../../domain/job.ts";
 import type { RecentRun } from "../../domain/run.ts";
 import type { Schedule } from "../schedule.ts";
 import type { SlotJudgement } from "../slot_judgement.ts";
@@ -35,14 +36,31 @@ export interface JobView {
   recentRuns: RecentRun[];
   slots: SlotJudgement;
   graceMinutes: number;
+  /** Usual minutes between two slots; `null` where there are none. */
+  intervalMinutes: number | null;
+  /** The run in progress, since when (project's clock), and what its session is doing where that can be seen. */
+  open: { run: CronRun; since: number; session: RunSession | null } | null;
+  /** What the job's success check answered at this look; `null`: it was not asked. */
+  successCheck: SuccessCheck | null;
+  /** Whether every slot of `cron.max_running_jobs` is taken. */
+  saturated: boolean;
   /** Facts of the job's unresolved incident, so that counts go on. */
   openDetail: IncidentDetail | null;
 }
 
-/** What is wrong with a job. */
+/**
+ * What is wrong with a job. An `outage` is as severe as the job; something `degraded` is told at the lowest severity
+ * and leaves the job's state as its runs show it; `over` was an outage that has ended since the last check.
+ */
 export interface Verdict {
   code: string;
-  status: "failed" | "missed";
+  gravity: "outage" | "degraded" | "over";
+  /** The state that it puts the job into; absent: as the runs show. */
+  status?: "failed" | "missed" | "unknown";
+  /** Where it is another one than its gravity says. */
+  severity?: Severity;
+  /** It was told before, in an incident of the project or one that a person closed: no new incident. */
+  told?: boolean;
   /** One sentence, safe to show. */
   summary: string;
   detail: IncidentDetail;

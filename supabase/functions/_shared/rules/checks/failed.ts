@@ -17,6 +17,7 @@ export const failed: Check = {
     const said = firstLine(last.message);
     return {
       code: "failed",
+      gravity: "outage",
       status: "failed",
       summary: said === "" ? inARow : `${inARow}: ${said}`,
       detail: {

@@ -1,42 +1,80 @@
-/** Missed: a slot is past its grace, and nothing has run since. */
+/** Missed: a slot is past its grace without a run. Nothing has run since, or it has and the gap is told once. */
 import { describeSchedule } from "../schedule.ts";
-import type { Check, JobView } from "./check.ts";
+import { formatUtc } from "../text.ts";
+import type { Check, JobView, Verdict } from "./check.ts";
 
 export const missed: Check = {
   code: "missed",
   evaluate(view) {
     const newest = view.slots.missed.at(-1);
-    const missedNow = newest !== undefined && newest === view.slots.lastDecided;
-    if (!missedNow && !stillMissed(view)) return null;
-    const before = view.previous?.verdict === "missed" ? view.openDetail?.missedSlots ?? 0 : 0;
-    const count = before + view.slots.missed.length;
-    const due = missedNow ? new Date(newest).toISOString() : view.openDetail?.expectedAt ?? null;
-    const slot = due === null ? "its slot" : `the slot at ${due.slice(0, 16).replace("T", " ")} UTC`;
-    const others = count > 1 ? `, ${count} slots missed in all` : "";
-    return {
-      code: "missed",
-      status: "missed",
-      summary: `no run for ${slot} (${describeSchedule(view.schedule)})${others}`,
-      detail: {
-        expectedAt: due,
-        missedSlots: count,
-        graceMinutes: view.graceMinutes,
-        cause: cause(view, newest ?? null),
-        errorMessage: view.lastFinished?.status === "failed" ? view.lastFinished.message : null,
-      },
-    };
+    if (newest !== undefined && newest === view.slots.lastDecided) return stillGone(view, newest);
+    if (goesOn(view)) return stillGone(view, null);
+    return newest === undefined ? null : cameBack(view, newest);
   },
 };
 
-/** No slot was decided since, and nothing ran. */
-function stillMissed(view: JobView): boolean {
-  return view.previous?.verdict === "missed" && view.slots.lastDecided === null && view.newStarts.length === 0;
+/** The newest slot that is decided was missed. */
+function stillGone(view: JobView, newest: number | null): Verdict {
+  const before = view.previous?.verdict === "missed" ? view.openDetail?.missedSlots ?? 0 : 0;
+  const count = before + view.slots.missed.length;
+  const due = newest === null ? view.openDetail?.expectedAt ?? null : new Date(newest).toISOString();
+  const slot = due === null ? "its slot" : `the slot at ${formatUtc(new Date(due))}`;
+  const others = count > 1 ? `, ${count} slots missed in all` : "";
+  return {
+    code: "missed",
+    gravity: "outage",
+    status: "missed",
+    told: newest === null,
+    summary: `no run for ${slot} (${describeSchedule(view.schedule)})${others}`,
+    detail: {
+      expectedAt: due,
+      missedSlots: count,
+      graceMinutes: view.graceMinutes,
+      cause: causeOfMiss(view, newest),
+      errorMessage: view.lastFinished?.status === "failed" ? view.lastFinished.message : null,
+    },
+  };
 }
 
-function cause(view: JobView, slot: number | null): string | null {
+/** Slots were missed since the last check, and the job has run again: told once, at the lowest severity. */
+function cameBack(view: JobView, newest: number): Verdict {
+  const first = view.slots.missed[0] ?? newest;
+  const count = view.slots.missed.length;
+  const which = count === 1
+    ? `no run for the slot at ${formatUtc(new Date(newest))}`
+    : `no run for ${count} slots from ${formatUtc(new Date(first))} to ${formatUtc(new Date(newest))}`;
+  const cause = causeOfMiss(view, newest);
+  return {
+    code: "missed",
+    gravity: "over",
+    // a restart of the server is nobody's fault and over; it is kept and reported, not sent
+    ...(isRestart(view, first, newest) ? { severity: "info" as const } : {}),
+    summary: `${which}; it has run again since`,
+    detail: {
+      expectedAt: new Date(newest).toISOString(),
+      missedSlots: count,
+      graceMinutes: view.graceMinutes,
+      cause,
+    },
+  };
+}
+
+/** No slot was decided since, and nothing ran. */
+function goesOn(view: JobView): boolean {
+  return view.previous?.verdict === "missed" && view.slots.lastDecided === null &&
+    view.newStarts.length === 0;
+}
+
+function isRestart(view: JobView, first: number, newest: number): boolean {
+  return view.serverStartedAt > newest && (view.previous?.lastRunAt ?? 0) < first;
+}
+
+/** Why a slot was missed, where the facts show it. */
+export function causeOfMiss(view: JobView, slot: number | null): string | null {
   if (view.launcherAlive === false) return "pg_cron's launcher is not running on this project";
   if (slot !== null && view.serverStartedAt > slot) {
-    return `the server was down; it started at ${new Date(view.serverStartedAt).toISOString()}`;
+    return `the server was down; it started at ${formatUtc(new Date(view.serverStartedAt))}`;
   }
+  if (view.saturated) return `all ${view.settings.maxRunningJobs} places of cron.max_running_jobs are taken`;
   return null;
 }

@@ -1,6 +1,24 @@
-/** The registry of checks, most telling first: a job's incident has the code of the first that finds something. */
+/**
+ * The registry of checks, most telling first: the first that finds something gives a job's incident its code, what
+ * the others find is told in it.
+ */
 import type { Check } from "./check.ts";
+import { criteria } from "./criteria.ts";
+import { deadSchedule } from "./dead_schedule.ts";
 import { failed } from "./failed.ts";
 import { missed } from "./missed.ts";
+import { neverRan } from "./never_ran.ts";
+import { overrun } from "./overrun.ts";
+import { slow } from "./slow.ts";
+import { stuck } from "./stuck.ts";
 
-export const checks: readonly Check[] = [missed, failed];
+export const checks: readonly Check[] = [
+  deadSchedule,
+  stuck,
+  neverRan,
+  missed,
+  failed,
+  criteria,
+  overrun,
+  slow,
+];

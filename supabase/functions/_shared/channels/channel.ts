@@ -1,0 +1,93 @@
+/** What a channel is: it renders a message, builds a request and reads the vendor's answer. It never fetches. */
+import type { z } from "zod";
+import type { ChannelName, Message, RenderedMessage } from "../domain/delivery.ts";
+
+/** One HTTP request, ready to send. It holds the target's secrets: never log or store it. */
+export interface OutgoingRequest {
+  url: string;
+  method: "POST";
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** What came of a request, free of secrets. */
+export type VendorAnswer =
+  | {
+    kind: "response";
+    status: number;
+    /** The answer's body, or `null` where it is not JSON. */
+    json: unknown;
+    /** Its beginning as text, scrubbed, for error messages. */
+    excerpt: string;
+    /** Milliseconds that the header `Retry-After` asks to wait. */
+    retryAfterMs: number | null;
+  }
+  /** No connection, a broken one, or a redirect. */
+  | { kind: "network" }
+  | { kind: "timeout" };
+
+/** What a channel makes of an answer. */
+export type Outcome =
+  /** The vendor said that it has the message. */
+  | { kind: "sent"; providerId: string | null }
+  /** The same request may succeed later. `throttled`: the vendor wants fewer messages, so the target rests. */
+  | { kind: "retry"; error: string; retryAfterMs: number | null; throttled: boolean }
+  /** The same request will never succeed. */
+  | { kind: "permanent"; error: string }
+  /** Send this instead, once and at once. `note` says why, and what a person should change. */
+  | { kind: "resend"; rendered: RenderedMessage; note: string };
+
+/** What a request needs besides message and target. */
+export interface RequestOptions {
+  /** Stable over the retries of a delivery: for vendors with idempotency keys. */
+  deliveryId: string;
+  /** The vendor's API, or what stands in for it; empty where the target is the address. */
+  apiUrl: string;
+}
+
+/** A way to reach people. */
+export interface Channel<Target> {
+  readonly name: ChannelName;
+  /** Where the vendor's API is, and the variable that overrides it; `null` where the target is the address. */
+  readonly api: { url: string; variable: string } | null;
+  /** Least time between two messages to one target, in milliseconds, so that the vendor does not throttle us. */
+  readonly paceMs: number;
+  /** What it needs of a row of `alert_config` once references are resolved. */
+  readonly target: z.ZodType<Target>;
+  /** The message within the vendor's limits, nothing in it acting as markup or mention. */
+  render(message: Message): RenderedMessage;
+  /** May be asynchronous for vendors that want a signature. */
+  request(
+    rendered: RenderedMessage,
+    target: Target,
+    options: RequestOptions,
+  ): OutgoingRequest | Promise<OutgoingRequest>;
+  /** Reads the answer to a request for `rendered`. */
+  outcome(answer: VendorAnswer, rendered: RenderedMessage): Outcome;
+}
+
+/**
+ * The outcome of everything that is not special to a vendor: 429, 5xx, network and timeout are tried again, every other
+ * refusal is permanent. `error` is what the vendor said, `retryAfterMs` what its body asks for.
+ */
+export function plainOutcome(
+  vendor: string,
+  answer: VendorAnswer,
+  said: { error?: string | undefined; retryAfterMs?: number | null } = {},
+): Outcome {
+  if (answer.kind !== "response") {
+    const error = answer.kind === "timeout"
+      ? `${vendor} did not answer in time`
+      : `${vendor} could not be reached`;
+    return { kind: "retry", error, retryAfterMs: null, throttled: false };
+  }
+  const { status } = answer;
+  const reason = said.error ?? answer.excerpt;
+  const error = `${vendor} answered ${status}${reason === "" ? "" : `: ${reason}`}`;
+  if (status === 429 || status >= 500 || (status >= 200 && status < 300)) {
+    // a success that does not say that the message was taken is none
+    const retryAfterMs = Math.max(answer.retryAfterMs ?? 0, said.retryAfterMs ?? 0) || null;
+    return { kind: "retry", error, retryAfterMs, throttled: status === 429 };
+  }
+  return { kind: "permanent", error };
+}

@@ -1,0 +1,48 @@
+/** Criteria not met: the run succeeded, and what its owner calls success did not happen. */
+import { redact } from "../redact.ts";
+import { oneLine } from "../text.ts";
+import type { Check, JobView, Verdict } from "./check.ts";
+
+export const criteria: Check = {
+  code: "criteria_not_met",
+  evaluate(view) {
+    if (view.lastFinished?.status !== "success") return null;
+    const tooFew = rowsMissing(view);
+    if (tooFew !== null) return verdict(view, tooFew);
+    if (view.job.successCheckSql === null) return null;
+    const answer = view.successCheck;
+    if (answer === null) {
+      return view.previous?.verdict === "criteria_not_met"
+        ? verdict(view, "its success check has not held")
+        : null;
+    }
+    if (answer.held === true) return null;
+    if (answer.held === false) {
+      return verdict(view, "the run succeeded, but its success_check_sql answered false");
+    }
+    const why = oneLine(redact(answer.error ?? "")).slice(0, 300).toWellFormed();
+    return {
+      ...verdict(view, `nobody can say whether it worked: its success_check_sql failed (${why})`),
+      status: "unknown",
+      severity: "low",
+    };
+  },
+};
+
+function rowsMissing(view: JobView): string | null {
+  const { minRows } = view.job;
+  const rows = view.recentRuns.findLast((run) => run.status === "success")?.rows ?? null;
+  if (minRows === null || rows === null || rows >= minRows) return null;
+  return `the run succeeded, but with ${rows} rows instead of ${minRows} or more`;
+}
+
+function verdict(view: JobView, summary: string): Verdict {
+  const at = view.lastFinished?.startedAt ?? null;
+  return {
+    code: "criteria_not_met",
+    gravity: "outage",
+    status: "failed",
+    summary,
+    detail: { expectedAt: at === null ? null : new Date(at).toISOString() },
+  };
+}

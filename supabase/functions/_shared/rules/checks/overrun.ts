@@ -1,0 +1,32 @@
+/** Overrun: runs take longer than the time between two of them, so that pg_cron queues them ever later. */
+import { durationsOf } from "../runtime.ts";
+import { formatDuration } from "../text.ts";
+import type { Check } from "./check.ts";
+
+/** So many runs in a row have to be too long: one slow run is no trend. */
+const RUNS_IN_A_ROW = 3;
+
+export const overrun: Check = {
+  code: "overrun",
+  evaluate(view) {
+    if (view.intervalMinutes === null) return null;
+    const intervalMs = view.intervalMinutes * 60_000;
+    const durations = durationsOf(view.recentRuns);
+    const running = view.open === null ? [] : [view.now - view.open.since];
+    const last = [...durations, ...running].slice(-RUNS_IN_A_ROW);
+    if (last.length < RUNS_IN_A_ROW || last.some((duration) => duration <= intervalMs)) return null;
+    const shortest = Math.min(...last);
+    return {
+      code: "overrun",
+      gravity: "degraded",
+      summary: `runs take ${formatDuration(shortest)} and more, and are due every ${
+        formatDuration(intervalMs)
+      }: pg_cron queues them`,
+      detail: {
+        cause: view.saturated
+          ? `all ${view.settings.maxRunningJobs} places of cron.max_running_jobs are taken`
+          : null,
+      },
+    };
+  },
+};

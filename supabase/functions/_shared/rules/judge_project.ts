@@ -1,0 +1,130 @@
+/** Conditions of a project as a whole: a dead scheduler, a blind spot, a wrong clock. Its jobs' misses are held under them. */
+import type { CronFacts } from "../domain/facts.ts";
+import type { HubKnowledge } from "../domain/hub.ts";
+import type { IncidentDetail } from "../domain/incident.ts";
+import type { Severity } from "../domain/job.ts";
+import type { IncidentTransition } from "../domain/observation.ts";
+import type { ProjectIdentity } from "../domain/project.ts";
+import type { JudgedJob, ProjectView } from "./judge_job.ts";
+import { owedDeliveries } from "./owed_deliveries.ts";
+import { formatDuration } from "./text.ts";
+
+/** Farther than this from the hub's clock, nobody can say what is due. */
+const CLOCK_LIMIT_MS = 5 * 60_000;
+
+/** So many jobs have to be overdue at once, while nothing ran, before it is the scheduler and not the jobs. */
+const OVERDUE_JOBS = 3;
+
+const IN_PROGRESS: ReadonlySet<string> = new Set(["starting", "connecting", "sending", "running"]);
+
+/** Something that holds for a project. */
+export interface ProjectCondition {
+  code: string;
+  severity: Severity;
+  summary: string;
+  detail: IncidentDetail;
+}
+
+/** What each job's judgement needs of its project. */
+export function projectViewOf(facts: CronFacts, knowledge: HubKnowledge, now: number): ProjectView {
+  const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
+  const { maxRunningJobs } = facts.settings;
+  return {
+    saturated: maxRunningJobs !== null && running >= maxRunningJobs,
+    clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
+    openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
+  };
+}
+
+/** What is wrong with the project itself, although it can be read. */
+export function projectConditions(
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  judged: readonly JudgedJob[],
+  around: ProjectView,
+): ProjectCondition[] {
+  const active = judged.filter(({ report }) => report.status !== "paused");
+  if (active.length === 0) return [];
+  const dead = schedulerDown(facts, knowledge, active);
+  const conditions: ProjectCondition[] = dead === null ? [] : [dead];
+  if (!facts.settings.logRun) {
+    const summary = "cron.log_run is off: runs leave no trace, so that nobody can say how the jobs are";
+    conditions.push({ code: "log_run_off", severity: "low", summary, detail: {} });
+  }
+  if (around.clockOff) {
+    const summary = "its clock and the hub's are far apart: nobody can say which runs are due";
+    conditions.push({ code: "clock_off", severity: "important", summary, detail: {} });
+  }
+  return conditions;
+}
+
+/**
+ * The launcher is gone at two looks in a row, or at one while jobs are overdue; or, where it cannot be seen or seems
+ * well, several jobs are overdue and not one run began since the first of them was due.
+ */
+function schedulerDown(
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  active: readonly JudgedJob[],
+): ProjectCondition | null {
+  const overdue = active.filter(({ report }) => report.status === "missed");
+  const firstDue = Math.min(...overdue.map(({ overdueSince }) => overdueSince ?? Infinity));
+  const ranSince = active.some(({ state }) => (state.lastRunAt ?? 0) >= firstDue);
+  const silent = overdue.length >= OVERDUE_JOBS && !ranSince;
+  const gone = facts.launcherAlive === false && (knowledge.launcherWasMissing || overdue.length > 0);
+  if (!silent && !gone) return null;
+  const held = overdue.map(({ report }) => report.jobName).sort();
+  const critical = overdue.some(({ report }) => report.criticality === "critical");
+  const many = held.length === 0 ? "" : `; ${held.length} jobs are overdue`;
+  return {
+    code: "scheduler_down",
+    severity: critical ? "critical" : "important",
+    summary: gone
+      ? `pg_cron's launcher is not running${many}`
+      : `no job has run for ${formatDuration(facts.now - firstDue)}${many}: pg_cron starts nothing`,
+    detail: {
+      heldJobs: held.slice(0, 50),
+      expectedAt: Number.isFinite(firstDue) ? new Date(firstDue).toISOString() : null,
+    },
+  };
+}
+
+/** What becomes of the project's incidents: those that hold go on, new ones open, the others are over. */
+export function projectTransitions(
+  project: ProjectIdentity,
+  conditions: readonly ProjectCondition[],
+  knowledge: HubKnowledge,
+): IncidentTransition[] {
+  const open = knowledge.incidents.filter((incident) =>
+    incident.subjectKind === "project" && incident.subjectId === project.name
+  );
+  const ended = open.filter((incident) => !conditions.some(({ code }) => code === incident.code));
+  const deliveries = (severity: Severity) => owedDeliveries(severity, null, knowledge.alertConfigs);
+  return [
+    ...ended.map((incident) => ({
+      action: "resolve" as const,
+      id: incident.id,
+      resolution: "recovered" as const,
+      detail: {},
+      // one fault followed by another is not good news
+      deliveries: conditions.length === 0 ? deliveries(incident.severity) : [],
+    })),
+    ...conditions.map((condition): IncidentTransition => {
+      const known = open.find((incident) => incident.code === condition.code);
+      if (known !== undefined) return { action: "update", id: known.id, ...condition };
+      const subject = { subjectKind: "project", subjectId: project.name, jobInventoryId: null } as const;
+      return { action: "open", ...subject, ...condition, deliveries: deliveries(condition.severity) };
+    }),
+  ];
+}
+
+/** Misses of single jobs say nothing new while the scheduler is down: they open once it is up and they still hold. */
+export function heldUnder(
+  conditions: readonly ProjectCondition[],
+  transitions: readonly IncidentTransition[],
+): IncidentTransition[] {
+  if (!conditions.some(({ code }) => code === "scheduler_down")) return [...transitions];
+  return transitions.filter((transition) =>
+    !(transition.action === "open" && (transition.code === "missed" || transition.code === "never_ran"))
+  );
+}

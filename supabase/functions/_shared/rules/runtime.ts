@@ -1,0 +1,42 @@
+/** How long a job usually runs, learned from its own history. Durations are milliseconds. */
+import type { RecentRun } from "../domain/run.ts";
+
+const MINUTE_MS = 60_000;
+
+/** Without anything to learn from, a run counts as stuck after this. */
+const DEFAULT_LIMIT_MS = 120 * MINUTE_MS;
+/** A learned limit is never shorter: jobs of a second may well take minutes once. */
+const LEAST_LIMIT_MS = 10 * MINUTE_MS;
+/** Runs that a limit can be learned from, and how much longer than the longest is too long. */
+const RUNS_TO_LEARN_LIMIT = 5;
+const LIMIT_FACTOR = 5;
+
+/** Durations of the runs that ended, oldest first. */
+export function durationsOf(runs: readonly RecentRun[]): number[] {
+  return runs.flatMap(({ startedAt, endedAt }) =>
+    startedAt === null || endedAt === null ? [] : [Math.max(0, Date.parse(endedAt) - Date.parse(startedAt))]
+  );
+}
+
+/** After how long a run is stuck, and where that number comes from. */
+export interface RuntimeLimit {
+  ms: number;
+  source: "annotated" | "learned" | "default";
+}
+
+/** The limit of a run: `max_runtime_minutes`, else five times the longest of its recent runs, else two hours. */
+export function runtimeLimit(annotatedMinutes: number | null, recent: readonly RecentRun[]): RuntimeLimit {
+  if (annotatedMinutes !== null) return { ms: annotatedMinutes * MINUTE_MS, source: "annotated" };
+  const durations = durationsOf(recent);
+  if (durations.length < RUNS_TO_LEARN_LIMIT) return { ms: DEFAULT_LIMIT_MS, source: "default" };
+  return { ms: Math.max(LEAST_LIMIT_MS, LIMIT_FACTOR * Math.max(...durations)), source: "learned" };
+}
+
+/** The value that 95 % of the given ones do not exceed, interpolated as Postgres' `percentile_cont` does. */
+export function percentile95(values: readonly number[]): number | null {
+  const sorted = values.toSorted((a, b) => a - b);
+  const position = 0.95 * (sorted.length - 1);
+  const low = sorted[Math.floor(position)];
+  const high = sorted[Math.ceil(position)];
+  return low === undefined || high === undefined ? null : low + (high - low) * (position % 1);
+}
