@@ -1,0 +1,121 @@
+/** One message to one target: references resolved, sent, the answer read, once more where the vendor says how. */
+import type { AlertTarget, ChannelName, RenderedMessage } from "../_shared/domain/delivery.ts";
+import { AppError } from "../_shared/errors.ts";
+import { channels } from "../_shared/channels/mod.ts";
+import type { Outcome } from "../_shared/channels/channel.ts";
+import { deliver } from "../_shared/channels/deliver.ts";
+import { resolveSecret } from "../_shared/hub/secrets.ts";
+import { redact } from "../_shared/rules/redact.ts";
+import { clean } from "../_shared/rules/text.ts";
+import type { SendAlertDeps } from "./deps.ts";
+
+/** Characters of an error that are stored and answered. */
+const ERROR_LIMIT = 1_000;
+
+/** What is sent, and where to. */
+export interface Sending {
+  /** Id of the delivery, or of the test. */
+  id: string;
+  channel: ChannelName;
+  /** As written in `alert_config`. */
+  target: AlertTarget;
+  /** What a retry sends again; rendered now where there is none. */
+  rendered: RenderedMessage | null;
+  render(): RenderedMessage;
+  /** Keeps what is about to be sent; `false` stops the sending. */
+  store(rendered: RenderedMessage): Promise<boolean>;
+}
+
+/** How it went. `lost`: somebody else sends it. */
+export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" };
+
+/**
+ * Sends one message. Whatever is wrong with the target or its secrets is a result too: it can be set right, so it is
+ * tried again. `note` is called with what a person should know although the message got through.
+ *
+ * @throws {AppError} `hub_unreachable` or `hub_failed`, from `store`.
+ */
+export async function send(
+  sending: Sending,
+  deps: SendAlertDeps,
+  note: (text: string) => void,
+): Promise<SendResult> {
+  const target = await resolveTarget(sending, deps);
+  if (!target.resolved) return notReady(target.error);
+  const scrub = (text: string) => clean(redact(text, target.secrets)).slice(0, ERROR_LIMIT).toWellFormed();
+  const rendered = sending.rendered ?? sending.render();
+  if (sending.rendered === null && !await sending.store(rendered)) return { kind: "lost" };
+  const first = await post(sending, rendered, target, deps);
+  if (first.kind !== "resend") return scrubbed(first, scrub);
+  note(scrub(first.note));
+  if (!await sending.store(first.rendered)) return { kind: "lost" };
+  const second = await post(sending, first.rendered, target, deps);
+  if (second.kind !== "resend") return scrubbed(second, scrub);
+  return { kind: "permanent", error: scrub(second.note) };
+}
+
+type ResolvedTarget = { resolved: true; value: unknown; secrets: string[] } | {
+  resolved: false;
+  error: string;
+};
+
+async function resolveTarget({ channel, target }: Sending, deps: SendAlertDeps): Promise<ResolvedTarget> {
+  try {
+    const written = Object.entries(target).flatMap(([key, text]) =>
+      text === null ? [] : [[key, text] as const]
+    );
+    const values = await Promise.all(
+      written.map(async ([key, text]) =>
+        [key, await resolveSecret(text, { sql: deps.sql, env: deps.config.secret })] as const
+      ),
+    );
+    const parsed = channels[channel].target.safeParse(Object.fromEntries(values));
+    if (!parsed.success) {
+      const faults = parsed.error.issues.map((issue) => issue.message).join("; ");
+      return { resolved: false, error: `Cannot use its row of alert_config: ${faults}` };
+    }
+    return {
+      resolved: true,
+      value: parsed.data,
+      secrets: values.flatMap(([, value]) => [value, ...secretParts(value)]),
+    };
+  } catch (error) {
+    if (error instanceof AppError) return { resolved: false, error: error.message };
+    throw error;
+  }
+}
+
+/** A vendor may quote the secret part of a URL alone. */
+function secretParts(value: string): string[] {
+  return URL.canParse(value) ? new URL(value).pathname.split("/").filter((part) => part.length >= 20) : [];
+}
+
+async function post(
+  sending: Sending,
+  rendered: RenderedMessage,
+  target: { value: unknown; secrets: string[] },
+  deps: SendAlertDeps,
+): Promise<Outcome> {
+  const channel = channels[sending.channel];
+  const apiUrl = channel.api === null ? "" : deps.config.secret(channel.api.variable) ?? channel.api.url;
+  const request = await channel.request(rendered, target.value, { deliveryId: sending.id, apiUrl });
+  try {
+    const answer = await deliver(request, {
+      allowedHosts: deps.config.outgoingAllowedHosts,
+      secrets: target.secrets,
+      ...(deps.fetch === undefined ? {} : { fetch: deps.fetch }),
+    });
+    return channel.outcome(answer, rendered);
+  } catch (error) {
+    if (error instanceof AppError) return notReady(error.message);
+    throw error;
+  }
+}
+
+function notReady(error: string): Extract<Outcome, { kind: "retry" }> {
+  return { kind: "retry", error, retryAfterMs: null, throttled: false };
+}
+
+function scrubbed<T extends SendResult>(result: T, scrub: (text: string) => string): T {
+  return "error" in result ? { ...result, error: scrub(result.error) } : result;
+}
