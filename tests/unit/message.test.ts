@@ -260,3 +260,10 @@ Dashboard: https://supabase.com/dashboard/project/abcdefghijklmnopqrst/integrati
 incident 6f1d9c1e-4b0a-4f57-9d3f-1d2f7c0a9b11 · as of 2026-11-21 12:47:12 UTC · Supabase Job Monitor`,
   );
 });
+
+Deno.test("what else is wrong with a job, and which jobs a dead scheduler holds up, is told", () => {
+  const told = (detail: Incident["detail"]) => fieldsOf(compose("opened", [incident({ detail })]));
+  assert.equal(told({ also: ["the last run failed: boom"] })["Also"], "The last run failed: boom.");
+  const heldJobs = Array.from({ length: 14 }, (_, index) => `job ${index}`);
+  assert.match(told({ heldJobs })["Overdue jobs"] ?? "", /^job 0, job 1, .*job 11 and 2 more$/);
+});

@@ -7,6 +7,8 @@ import { redact } from "./redact.ts";
 import { SEVERITY_ORDER, worstSeverity } from "./routing.ts";
 import { clean, cut, formatDuration, formatUtc, oneLine } from "./text.ts";
 
+/** Jobs named under an incident of their project. */
+const HELD_JOBS_SHOWN = 12;
 /** Incidents that a message tells of one by one; the others are named in its last field. */
 const TOP_INCIDENTS = 8;
 /** Characters of a job's own error that a message carries at most. */
@@ -283,7 +285,15 @@ function factsOf(event: DeliveryEvent, incident: Incident, now: Date): MessageFi
   if ((detail.missedSlots ?? 0) > 1) {
     fields.push({ label: "Slots missed", value: String(detail.missedSlots) });
   }
+  if (detail.also?.length) fields.push({ label: "Also", value: detail.also.map(sentence).join(" ") });
+  if (detail.heldJobs?.length) fields.push({ label: "Overdue jobs", value: heldJobs(detail.heldJobs) });
   return job === null ? fields : [...fields, ...factsOfJob(job, incident.severity)];
+}
+
+/** Jobs whose own misses are not told one by one. */
+function heldJobs(names: readonly string[]): string {
+  const shown = names.slice(0, HELD_JOBS_SHOWN).map((name) => cut(oneLine(name), 60)).join(", ");
+  return names.length > HELD_JOBS_SHOWN ? `${shown} and ${names.length - HELD_JOBS_SHOWN} more` : shown;
 }
 
 function factsOfEnd(incident: Incident, now: Date): MessageField[] {
