@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import { hubStandInsSql } from "../../scripts/local/hub_stand_ins.ts";
 import { applyMigrationsWith } from "../../scripts/local/migrations.ts";
-import { type Cluster, removeStaleClusters, startCluster } from "../../scripts/local/postgres.ts";
+import { type Cluster, clustersOf, removeCluster, startCluster } from "../../scripts/local/postgres.ts";
+import { processExists } from "../../scripts/local/server_process.ts";
 import { pgCronSql, type Template } from "../../scripts/local/template.ts";
 
 /** What a test database holds: pg_cron as in a watched project, or also the stand-ins and all migrations. */
@@ -47,21 +48,12 @@ const TEST_CLUSTER_SETTINGS = { max_connections: "200", "cron.database_name": "p
 
 /**
  * Starts the cluster of a test run and sets `TEST_PG_URL` and `TEST_PG_ADMIN_URL`, which test files started from here
- * inherit. Also removes what killed runs have left.
+ * inherit.
  */
 export async function startTestCluster(
   report: (line: string) => void = () => {},
 ): Promise<{ cluster: Cluster; stop(): Promise<void> }> {
-  await removeStaleClusters(ROOT_DIR, ownerPid);
-  const cluster = await startCluster({
-    name: `test-${Deno.pid}-${sequence()}`,
-    port: 0,
-    rootDir: ROOT_DIR,
-    install: "allow",
-    template: await testTemplate(),
-    settings: TEST_CLUSTER_SETTINGS,
-    report,
-  });
+  const cluster = await createTestCluster(report);
   Deno.env.set(URL_VARIABLE, cluster.dbUrl);
   Deno.env.set(ADMIN_URL_VARIABLE, cluster.adminDbUrl);
   const stop = async () => {
@@ -102,12 +94,18 @@ export async function testDatabase(kind: TestDatabaseKind): Promise<TestDatabase
 export async function launcherCluster(
   options: { settings?: Record<string, string> } = {},
 ): Promise<LauncherCluster> {
-  const cluster = await startCluster({
-    name: `test-${Deno.pid}-${sequence()}`,
+  const name = `test-${Deno.pid}-${sequence()}`;
+  const start = startCluster({
+    name,
     port: 0,
     rootDir: ROOT_DIR,
     install: "allow",
+    storage: "memory",
     ...options,
+  });
+  const cluster = await start.catch(async (error) => {
+    await removeCluster(ROOT_DIR, name);
+    throw error;
   });
   const sql = client(cluster.dbUrl);
   const admin = client(cluster.adminDbUrl);
@@ -122,23 +120,37 @@ export async function launcherCluster(
   };
 }
 
-let started: Promise<{ cluster: Cluster; stop(): Promise<void> }> | undefined;
+let ownCluster: Promise<Cluster> | undefined;
 
 /** The run's cluster; a file that is run by itself starts its own, and removes it when the file is over. */
 async function clusterUrls(): Promise<{ url: string; adminUrl: string }> {
-  if (started === undefined && Deno.env.get(URL_VARIABLE) === undefined) {
-    started = startTestCluster();
-    const { cluster } = await started;
-    // an unload event does not wait for promises
-    addEventListener("unload", () => cluster.removeSync());
+  const url = Deno.env.get(URL_VARIABLE);
+  const adminUrl = Deno.env.get(ADMIN_URL_VARIABLE);
+  if (url !== undefined && adminUrl !== undefined) return { url, adminUrl };
+  if (ownCluster === undefined) {
+    ownCluster = createTestCluster(() => {});
+    // the event does not wait for promises
+    ownCluster.then((cluster) => addEventListener("unload", () => cluster.removeSync()), () => {});
   }
-  const own = await started;
-  const url = own?.cluster.dbUrl ?? Deno.env.get(URL_VARIABLE);
-  const adminUrl = own?.cluster.adminDbUrl ?? Deno.env.get(ADMIN_URL_VARIABLE);
-  if (url === undefined || adminUrl === undefined) {
-    throw new Error(`Set ${ADMIN_URL_VARIABLE} too, or neither`);
+  const cluster = await ownCluster;
+  return { url: cluster.dbUrl, adminUrl: cluster.adminDbUrl };
+}
+
+/** A new cluster with the templates of test databases; also removes those that killed runs have left. */
+async function createTestCluster(report: (line: string) => void): Promise<Cluster> {
+  for (const name of await clustersOf(ROOT_DIR)) {
+    if (hasDeadOwner(name)) await removeCluster(ROOT_DIR, name);
   }
-  return { url, adminUrl };
+  return await startCluster({
+    name: `test-${Deno.pid}-${sequence()}`,
+    port: 0,
+    rootDir: ROOT_DIR,
+    install: "allow",
+    storage: "memory",
+    template: await testTemplate(),
+    settings: TEST_CLUSTER_SETTINGS,
+    report,
+  });
 }
 
 /** The templates of test databases. Nothing may ever connect to them, or they could not be cloned. */
@@ -185,10 +197,10 @@ function sequence(): string {
   return `${crypto.randomUUID().slice(0, 8)}-${++lastSequence}`;
 }
 
-/** The process that a test cluster belongs to. */
-function ownerPid(clusterName: string): number | undefined {
-  const match = /^test-(\d+)-/.exec(clusterName);
-  return match ? Number(match[1]) : undefined;
+/** Whether the process that started a test cluster, by the cluster's name, is gone. */
+function hasDeadOwner(clusterName: string): boolean {
+  const pid = /^test-(\d+)-/.exec(clusterName)?.[1];
+  return pid !== undefined && !processExists(Number(pid));
 }
 
 function client(url: string): postgres.Sql {

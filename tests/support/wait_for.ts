@@ -2,8 +2,8 @@
 
 /** How a wait ends. */
 export interface WaitOptions {
-  /** What is waited for, as the error says it. */
-  what: string;
+  /** What is waited for, as the error says it; a function is asked at the deadline. */
+  what: string | (() => string);
   /** Longest wait, in milliseconds. */
   withinMs: number;
   /** Pause between two looks, in milliseconds. Default 50. */
@@ -21,7 +21,9 @@ export async function waitFor<T>(
     if (value !== undefined && value !== null && value !== false) {
       return value as Exclude<T, undefined | null | false>;
     }
-    if (Date.now() >= deadline) throw new Error(`Waited ${withinMs} ms in vain for ${what}`);
+    if (Date.now() >= deadline) {
+      throw new Error(`Waited ${withinMs} ms in vain for ${typeof what === "string" ? what : what()}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
