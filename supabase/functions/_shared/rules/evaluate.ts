@@ -158,7 +158,10 @@ function rowsByJob(facts: CronFacts, shown: readonly ObservedJob[], known: reado
   const rows = new Map<string, CronRun[]>();
   for (const run of [...facts.reread, ...facts.runs]) {
     const id = ids.get(run.jobId);
-    if (id !== undefined) rows.set(id, [...rows.get(id) ?? [], run]);
+    if (id === undefined) continue;
+    const known = rows.get(id);
+    if (known === undefined) rows.set(id, [run]);
+    else known.push(run);
   }
   return rows;
 }

@@ -71,10 +71,10 @@ export function judgeJob(
   knowledge: HubKnowledge,
   project: ProjectView,
 ): JudgedJob {
-  const known = knowledge.jobs.find((job) => job.id === shown.id);
+  const known = project.known.get(shown.id);
   // a job that comes back after it was gone begins anew, with its annotations
   const previous = known?.removedAt === null ? knowledge.states.get(shown.id) ?? null : null;
-  const incidents = incidentsOf(shown.id, knowledge);
+  const incidents = project.incidents.get(shown.id) ?? [];
   const view = viewOf(shown, known, previous, rows, facts, {
     ...project,
     openDetail: incidents[0]?.detail ?? null,
@@ -143,6 +143,10 @@ export interface ProjectView {
   clockOff: boolean;
   /** By run id: when a run in progress was first seen, by the project's clock. */
   openSince: ReadonlyMap<number, number>;
+  /** The inventory by id. */
+  known: ReadonlyMap<string, InventoryJob>;
+  /** Unresolved incidents of jobs, by inventory id. */
+  incidents: ReadonlyMap<string, readonly OpenIncident[]>;
 }
 
 /** A {@link JobView}, with what only this file needs. */

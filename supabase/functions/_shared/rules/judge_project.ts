@@ -33,6 +33,11 @@ export function projectViewOf(facts: CronFacts, knowledge: HubKnowledge, now: nu
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
     openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
+    known: new Map(knowledge.jobs.map((job) => [job.id, job])),
+    incidents: Map.groupBy(
+      knowledge.incidents.filter(({ subjectKind }) => subjectKind === "job"),
+      ({ subjectId }) => subjectId,
+    ),
   };
 }
 
