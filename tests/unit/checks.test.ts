@@ -227,6 +227,19 @@ Deno.test("scheduler down is over when jobs run again, and their old misses do n
   assert.deepEqual(back.observations.incidents?.map(({ action }) => action), ["resolve"]);
 });
 
+Deno.test("jobs that were due while the server was down are one incident of the project, with their names", () => {
+  const { known, later } = three();
+  const seen = evaluate(later({ now: at("13:31"), serverStartedAt: at("13:29") }), known);
+  assert.deepEqual(codes(seen), ["server_was_down"]);
+  assert.match(opened(seen)[0]?.summary ?? "", /down until 2026-11-21 13:29 UTC: 3 jobs missed runs/);
+  const runs = [1, 2, 3].map((jobId) => run(at("14:00"), { jobId }));
+  const back = evaluate(
+    later({ now: at("14:02"), serverStartedAt: at("13:29"), runs }),
+    afterwards(known, seen),
+  );
+  assert.deepEqual(back.observations.incidents?.map(({ action }) => action), ["resolve"]);
+});
+
 Deno.test("two overdue jobs while a third ran are two misses, not a dead scheduler", () => {
   const { known, later } = three();
   const seen = evaluate(later({ now: at("13:31"), runs: [run(at("13:00"), { jobId: 3 })] }), known);

@@ -1,5 +1,7 @@
 /** Structured logs: one JSON object a line, as hosted Supabase indexes them. */
 
+import { AppError } from "./errors.ts";
+
 /** Facts of one log line. Values must be free of secrets: pass codes, names and counts, never URLs or keys. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -10,6 +12,12 @@ export interface Log {
   error(event: string, fields?: LogFields): void;
   /** The same logger with more fields on every line. */
   with(fields: LogFields): Log;
+}
+
+/** What the log keeps of a failure: our own errors by their message, unforeseen ones by their stack. */
+export function failureFields(error: unknown): LogFields {
+  if (error instanceof AppError) return { code: error.code, message: error.message };
+  return { code: "internal", message: error instanceof Error ? error.stack ?? error.message : String(error) };
 }
 
 /** Makes a logger that writes to the console, which is what the edge runtime collects. */

@@ -6,7 +6,7 @@ import type { HubKnowledge } from "../_shared/domain/hub.ts";
 import type { StatusCounts } from "../_shared/domain/observation.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
-import type { Log } from "../_shared/log.ts";
+import { failureFields, type Log } from "../_shared/log.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
@@ -82,7 +82,7 @@ async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolea
   } catch (error) {
     // the hub itself failed for this project: the others go on
     const fault = describeError(error);
-    deps.log.error("project not recorded", { project: name, ...fault });
+    deps.log.error("project not recorded", { project: name, ...failureFields(error) });
     return report(name, fault, [], NOTHING_RECORDED);
   }
 }

@@ -12,7 +12,7 @@ import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
-import type { Log } from "../_shared/log.ts";
+import { failureFields, type Log } from "../_shared/log.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
 import { closeRemovedJob } from "../_shared/rules/judge_job.ts";
@@ -104,7 +104,7 @@ async function discoverProject(
     });
   } catch (error) {
     const fault = describeError(error);
-    deps.log.error("project not recorded", { project: name, ...fault });
+    deps.log.error("project not recorded", { project: name, ...failureFields(error) });
     return failedReport(name, [fault]);
   }
 }

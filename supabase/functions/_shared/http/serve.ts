@@ -2,7 +2,7 @@
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
 import { AppError } from "../errors.ts";
-import { createLog, type Log } from "../log.ts";
+import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse, unauthorizedResponse } from "./error_response.ts";
 import { readBody } from "./read_body.ts";
 import { inBackground } from "./background.ts";
@@ -73,12 +73,14 @@ async function respond<Input>(definition: FunctionDefinition<Input>, request: Re
     });
     if (asyncSource.safeParse(body).success) {
       // pg_net sends nothing more until its slowest request ends, so cron is answered at once
-      inBackground(work().then(() => {}, (error) => logFailure(log, error)));
+      inBackground(work().then(() => {}, (error) => log.error("request failed", failureFields(error))));
       return Response.json({ ok: true, accepted: true, request_id: requestId }, { status: 202 });
     }
     return Response.json(await work());
   } catch (error) {
-    if (!(error instanceof AppError && error.code === "bad_request")) logFailure(log, error);
+    if (!(error instanceof AppError && error.code === "bad_request")) {
+      log.error("request failed", failureFields(error));
+    }
     return errorResponse(error, requestId);
   }
 }
@@ -86,15 +88,6 @@ async function respond<Input>(definition: FunctionDefinition<Input>, request: Re
 function badRequest(name: string, error: z.ZodError): AppError {
   const faults = error.issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`);
   return new AppError("bad_request", `Cannot call "${name}": ${faults.join("; ")}`, { faults });
-}
-
-/** Own errors by code and message; an unforeseen one by its name and stack, which stays in the log. */
-function logFailure(log: Log, error: unknown): void {
-  if (error instanceof AppError) log.error("request failed", { code: error.code, message: error.message });
-  else {log.error("request failed", {
-      code: "internal",
-      message: error instanceof Error ? error.stack : String(error),
-    });}
 }
 
 function requestIdOf(request: Request): string {

@@ -51,6 +51,8 @@ export interface JudgedJob {
   transitions: IncidentTransition[];
   /** First slot that was due and had no run, while nothing has run since; epoch milliseconds. */
   overdueSince: number | null;
+  /** The newest slot that was missed, while nothing has run since. */
+  lastDue: number | null;
   report: JobReport;
 }
 
@@ -103,6 +105,7 @@ export function judgeJob(
     open: view.sorted.open,
     transitions: transitions(view, conclusion, incidents, knowledge.alertConfigs),
     overdueSince: conclusion.status === "missed" ? firstDue(view) : null,
+    lastDue: conclusion.status === "missed" ? lastDue(view) : null,
     report: {
       id,
       jobName,
@@ -347,6 +350,12 @@ function firstDue(view: FullView): number | null {
   return view.schedule.kind === "interval"
     ? since + view.schedule.seconds * 1000
     : nextSlot(view.schedule, since, view.settings.timeZone);
+}
+
+function lastDue(view: FullView): number | null {
+  const newest = view.slots.missed.at(-1);
+  if (newest !== undefined || view.schedule.kind === "interval") return newest ?? firstDue(view);
+  return previousSlot(view.schedule, view.slots.judgedUntil + 1, view.settings.timeZone);
 }
 
 function conclude(view: FullView): Conclusion {

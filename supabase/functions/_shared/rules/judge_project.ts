@@ -7,7 +7,7 @@ import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
 import type { JudgedJob, ProjectView } from "./judge_job.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
-import { formatDuration } from "./text.ts";
+import { formatDuration, formatUtc } from "./text.ts";
 
 /** Farther than this from the hub's clock, nobody can say what is due. */
 const CLOCK_LIMIT_MS = 5 * 60_000;
@@ -50,8 +50,8 @@ export function projectConditions(
 ): ProjectCondition[] {
   const active = judged.filter(({ report }) => report.status !== "paused");
   if (active.length === 0) return [];
-  const dead = schedulerDown(facts, knowledge, active);
-  const conditions: ProjectCondition[] = dead === null ? [] : [dead];
+  const silence = schedulerDown(facts, knowledge, active) ?? runsLost(facts, active);
+  const conditions: ProjectCondition[] = silence === null ? [] : [silence];
   if (!facts.settings.logRun) {
     const summary = "cron.log_run is off: runs leave no trace, so that nobody can say how the jobs are";
     conditions.push({ code: "log_run_off", severity: "low", summary, detail: {} });
@@ -75,7 +75,7 @@ function schedulerDown(
   const overdue = active.filter(({ report }) => report.status === "missed");
   const firstDue = Math.min(...overdue.map(({ overdueSince }) => overdueSince ?? Infinity));
   const ranSince = active.some(({ state }) => (state.lastRunAt ?? 0) >= firstDue);
-  const silent = overdue.length >= OVERDUE_JOBS && !ranSince;
+  const silent = overdue.length >= OVERDUE_JOBS && !ranSince && facts.serverStartedAt < firstDue;
   const gone = facts.launcherAlive === false && (knowledge.launcherWasMissing || overdue.length > 0);
   if (!silent && !gone) return null;
   const held = overdue.map(({ report }) => report.jobName).sort();
@@ -91,6 +91,22 @@ function schedulerDown(
       heldJobs: held.slice(0, 50),
       expectedAt: Number.isFinite(firstDue) ? new Date(firstDue).toISOString() : null,
     },
+  };
+}
+
+/** Several jobs are overdue because the server was down when they were due: pg_cron never makes such runs up. */
+function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondition | null {
+  const lost = active.filter(({ report, lastDue }) =>
+    report.status === "missed" && (lastDue ?? Infinity) < facts.serverStartedAt
+  );
+  if (lost.length < OVERDUE_JOBS) return null;
+  const critical = lost.some(({ report }) => report.criticality === "critical");
+  return {
+    code: "server_was_down",
+    severity: critical ? "critical" : "important",
+    summary: `the server was down until ${formatUtc(new Date(facts.serverStartedAt))}: ` +
+      `${lost.length} jobs missed runs that pg_cron does not make up`,
+    detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, 50) },
   };
 }
 
@@ -123,13 +139,17 @@ export function projectTransitions(
   ];
 }
 
-/** Misses of single jobs say nothing new while the scheduler is down: they open once it is up and they still hold. */
+/** Conditions that explain why jobs are overdue. */
+const EXPLAINS_MISSES: ReadonlySet<string> = new Set(["scheduler_down", "server_was_down"]);
+
+/** Misses of single jobs say nothing new under such a condition: they open once it is over and they still hold. */
 export function heldUnder(
   conditions: readonly ProjectCondition[],
   transitions: readonly IncidentTransition[],
 ): IncidentTransition[] {
-  if (!conditions.some(({ code }) => code === "scheduler_down")) return [...transitions];
+  if (!conditions.some(({ code }) => EXPLAINS_MISSES.has(code))) return [...transitions];
   return transitions.filter((transition) =>
-    !(transition.action === "open" && (transition.code === "missed" || transition.code === "never_ran"))
+    !(transition.action === "open" && transition.resolution === undefined &&
+      (transition.code === "missed" || transition.code === "never_ran"))
   );
 }
