@@ -86,10 +86,10 @@ Deno.test("every command has help with an example, on standard output", async ()
 Deno.test("a misspelt command or option is a fault of usage that names what was meant", async () => {
   const command = await runWith(["job"]);
   assert.equal(command.code, 2);
-  assert.match(command.stderr, /Unknown command 'job'\n  Did you mean:\n    jobs/);
+  assert.match(command.stderr, /Unknown command 'job'\n {2}Did you mean:\n {4}jobs/);
   const option = await runWith(["jobs", "--projct", "x"]);
   assert.equal(option.code, 2);
-  assert.match(option.stderr, /Did you mean:\n    --project/);
+  assert.match(option.stderr, /Did you mean:\n {4}--project/);
   assert.deepEqual([command.connections, option.connections], [[], []]);
 });
 
@@ -216,16 +216,16 @@ Deno.test("--fail turns failed, missed and unreadable into exit code 1, and noth
 Deno.test("check names what is not healthy and why, the worst first", async () => {
   const job = {
     id: "",
-    jobUser: "postgres",
+    job_user: "postgres",
     schedule: "* * * * *",
     criticality: null,
     verdict: null,
-    lastRunAt: null,
+    last_run_at: null,
   };
   const details: HealthReport["projects"][number]["details"] = [
-    { ...job, jobName: "late", status: "missed", summary: "no run for the slot" },
-    { ...job, jobName: "fine", status: "healthy", summary: "the last run succeeded" },
-    { ...job, jobName: "broken", status: "failed", summary: "the last run failed" },
+    { ...job, job_name: "late", status: "missed", summary: "no run for the slot" },
+    { ...job, job_name: "fine", status: "healthy", summary: "the last run succeeded" },
+    { ...job, job_name: "broken", status: "failed", summary: "the last run failed" },
   ];
   const counts = { jobs: 3, healthy: 1, failed: 1, missed: 1, unknown: 0, paused: 0 };
   const moved = { incidents_opened: 2, incidents_resolved: 1 };
@@ -302,14 +302,14 @@ Deno.test("an ambiguous job names the candidates", async () => {
     },
   });
   assert.equal(code, 2);
-  assert.match(stderr, /They are:\n    purge in a\n    purge in b/);
+  assert.match(stderr, /They are:\n {4}purge in a\n {4}purge in b/);
 });
 
 Deno.test("incidents tells whether anybody was told", async () => {
   const { stdout } = await runWith(["incidents"], {
     listIncidents: () => Promise.resolve([incident(), incident({ alerts: ["unroutable"], code: "missed" })]),
   });
-  assert.match(stdout, /critical .*failed .*sent\n    the last run failed\n/);
+  assert.match(stdout, /critical .*failed .*sent\n {4}the last run failed\n/);
   assert.match(stdout, /missed .*no channel/);
 });
 

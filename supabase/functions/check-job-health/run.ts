@@ -3,6 +3,7 @@ import type postgres from "postgres";
 import type { Clock } from "../_shared/clock.ts";
 import type { Config } from "../_shared/config.ts";
 import type { HubKnowledge } from "../_shared/domain/hub.ts";
+import type { JobStatus } from "../_shared/domain/job.ts";
 import type { StatusCounts } from "../_shared/domain/observation.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
@@ -33,7 +34,21 @@ export interface ProjectReport extends StatusCounts {
   runs_logged: number;
   incidents_opened: number;
   incidents_resolved: number;
-  details: JobReport[];
+  details: JobAnswer[];
+}
+
+/** One job in the answer. */
+export interface JobAnswer {
+  id: string;
+  job_name: string;
+  job_user: string | null;
+  schedule: string | null;
+  criticality: string | null;
+  status: JobStatus;
+  verdict: string | null;
+  summary: string;
+  /** ISO 8601. */
+  last_run_at: string | null;
 }
 
 /** The answer of a check. */
@@ -148,7 +163,12 @@ function report(
     runs_logged: logged,
     incidents_opened: incidentsOpened,
     incidents_resolved: incidentsResolved,
-    details,
+    details: details.map(({ jobName, jobUser, lastRunAt, ...job }) => ({
+      ...job,
+      job_name: jobName,
+      job_user: jobUser,
+      last_run_at: lastRunAt,
+    })),
   };
 }
 

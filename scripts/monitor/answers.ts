@@ -1,0 +1,116 @@
+/** What the functions answer, checked at the border. Held against the functions' own types by the compiler. */
+import { z } from "zod";
+import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
+import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
+import type { DeliveryReport } from "../../supabase/functions/send-alert/summary.ts";
+import { jobStatus } from "../../supabase/functions/_shared/domain/job.ts";
+
+const count = z.number().int().nonnegative();
+const counts = { jobs: count, healthy: count, failed: count, missed: count, unknown: count, paused: count };
+const fault = z.object({ code: z.string(), message: z.string() });
+
+/** Every answer that is not an error begins so. */
+const answered = { ok: z.literal(true), request_id: z.string() };
+
+const projectAudit = z.object({
+  project: z.string(),
+  status: z.enum(["ok", "error"]),
+  /** Everything that could not be read. */
+  errors: z.array(fault),
+  jobs: count,
+  edge_functions: count,
+  changes: z.array(z.object({ job: z.string(), change: z.string() })),
+});
+/** What an audit found in one project. */
+export type ProjectAudit = z.infer<typeof projectAudit>;
+
+/** `discover-jobs`. */
+export const auditReport = z.object({
+  ...answered,
+  discovered_at: z.string(),
+  dry_run: z.boolean(),
+  jobs: count,
+  edge_functions: count,
+  changes: count,
+  errors: count,
+  projects: z.array(projectAudit),
+}) satisfies z.ZodType<DiscoverReport>;
+/** What an audit found. */
+export type AuditReport = z.infer<typeof auditReport>;
+
+const jobReport = z.object({
+  id: z.string(),
+  job_name: z.string(),
+  job_user: z.string().nullable(),
+  schedule: z.string().nullable(),
+  criticality: z.string().nullable(),
+  status: jobStatus,
+  verdict: z.string().nullable(),
+  summary: z.string(),
+  last_run_at: z.string().nullable(),
+});
+
+const projectHealth = z.object({
+  project: z.string(),
+  status: z.enum(["ok", "error"]),
+  /** Why it could not be read. */
+  error: fault.exactOptional(),
+  ...counts,
+  runs_logged: count,
+  incidents_opened: count,
+  incidents_resolved: count,
+  details: z.array(jobReport),
+});
+/** What a check found in one project. */
+export type ProjectHealth = z.infer<typeof projectHealth>;
+
+/** `check-job-health`. */
+export const healthReport = z.object({
+  ...answered,
+  checked_at: z.string(),
+  dry_run: z.boolean(),
+  ...counts,
+  errors: count,
+  incidents_opened: count,
+  incidents_resolved: count,
+  projects: z.array(projectHealth),
+}) satisfies z.ZodType<CheckReport>;
+/** What a check found. */
+export type HealthReport = z.infer<typeof healthReport>;
+
+const deliveryReport = z.object({
+  id: z.string().nullable(),
+  alert_config_id: z.string().nullable(),
+  channel: z.string().nullable(),
+  event: z.string(),
+  state: z.enum(["due", "sent", "failed", "unroutable", "cancelled"]),
+  error: z.string().exactOptional(),
+  note: z.string().exactOptional(),
+  /** What would be sent; of a dry run only. */
+  text: z.string().exactOptional(),
+  incidents: z.array(
+    z.object({ id: z.string(), project: z.string(), subject: z.string(), code: z.string() }),
+  ),
+}) satisfies z.ZodType<DeliveryReport>;
+
+/** `send-alert`. */
+export const deliveryAnswer = z.object({
+  ...answered,
+  sent: count,
+  retried: count,
+  failed: count,
+  unroutable: count,
+  deliveries: z.array(deliveryReport),
+});
+/** What became of alerts. */
+export type DeliveryAnswer = z.infer<typeof deliveryAnswer>;
+
+/** What the functions answer instead when they refuse or fail. */
+export const functionError = z.object({
+  ok: z.literal(false),
+  request_id: z.string(),
+  error: z.object({ code: z.string(), message: z.string(), faults: z.array(z.string()).optional() }),
+});
+
+/** What hosted Supabase answers when the function itself could not. */
+export const platformError = z.object({ code: z.string(), message: z.string() });

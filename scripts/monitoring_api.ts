@@ -1,0 +1,329 @@
+/**
+ * The monitor for scripts: everything that the command line does, typed.
+ *
+ * ```ts
+ * import { MonitoringAPI } from "./scripts/monitoring_api.ts";
+ *
+ * await using monitor = await MonitoringAPI.connect();
+ * await monitor.auditAllProjects();
+ * const { failed, missed } = await monitor.checkHealth();
+ * ```
+ */
+import {
+  type AuditReport,
+  auditReport,
+  type DeliveryAnswer,
+  deliveryAnswer,
+  type HealthReport,
+  healthReport,
+  type ProjectAudit,
+} from "./monitor/answers.ts";
+import { type AnnotatedJob, annotateJob, type Annotations, type JobChoice } from "./monitor/annotate_job.ts";
+import { closestNames } from "./monitor/closest_names.ts";
+import {
+  type Connection,
+  type ConnectionOrigin,
+  findConnection,
+  type FindOptions,
+} from "./monitor/connection.ts";
+import { MonitorError } from "./monitor/errors.ts";
+import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
+import { type Hub, openHub } from "./monitor/hub_client.ts";
+import {
+  type AlertChannel,
+  type HistoryFilter,
+  type Incident,
+  type IncidentFilter,
+  type Job,
+  type JobFilter,
+  type LoggedRun,
+  type Project,
+  readChannels,
+  readHistory,
+  readIncidents,
+  readJobs,
+  readLastCheck,
+  readProjects,
+  readSuccessesKept,
+} from "./monitor/hub_tables.ts";
+
+export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
+export type {
+  AnnotatedJob,
+  Annotations,
+  AuditReport,
+  Connection,
+  ConnectionOrigin,
+  DeliveryAnswer,
+  FindOptions,
+  HealthReport,
+  HistoryFilter,
+  Incident,
+  IncidentFilter,
+  Job,
+  JobChoice,
+  JobFilter,
+  LoggedRun,
+  Project,
+  ProjectAudit,
+};
+
+/** Who calls, as `check_runs.source` keeps it. */
+const SOURCE = "monitor";
+
+/** Whether one half of a connection works. */
+export interface Reachability {
+  ok: boolean;
+  /** Where it is, without user, password or key. */
+  where: string;
+  /** Until it answered, or until it was given up. */
+  took_ms: number;
+  error: { code: string; message: string; hints: readonly string[] } | null;
+}
+
+/** What {@link MonitoringAPI.testConnection} found. */
+export interface ConnectionReport {
+  /** Both halves work. */
+  ok: boolean;
+  origin: ConnectionOrigin;
+  functions: Reachability;
+  hub: Reachability;
+}
+
+/** What the log holds. */
+export interface JobHistory {
+  runs: LoggedRun[];
+  /** `false`: successful runs are only counted, so their absence here says nothing. */
+  successes_kept: boolean;
+}
+
+/** What {@link MonitoringAPI.quickStart} tells. */
+export interface Overview {
+  connection: ConnectionReport;
+  /** `null`: the connection does not work. */
+  audit: AuditReport | null;
+  projects: Project[];
+  incidents: Incident[];
+  /** End of the last check that saw every project. */
+  last_check_at: string | null;
+}
+
+/**
+ * One monitor: actions go through its deployed functions, reads through its hub's tables.
+ *
+ * Every method may throw {@link MonitorError}, whose message says what failed, where, and what to do. Close it, or
+ * declare it with `await using`.
+ */
+export class MonitoringAPI implements AsyncDisposable {
+  readonly #connection: Connection;
+  readonly #call: CallFunction;
+  readonly #hub: Hub;
+
+  /** Talks to the given monitor; nothing is connected before the first call. {@link connect} finds one by itself. */
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#call = createFunctionCaller(connection);
+    this.#hub = openHub(connection);
+  }
+
+  /**
+   * Finds the monitor: the local stack while one is up, else `SUPABASE_URL`, `MONITOR_SECRET_KEY` and
+   * `SUPABASE_DB_URL` from the environment or `.env`.
+   *
+   * @throws {MonitorError} `not_configured`.
+   */
+  static async connect(options: FindOptions = {}): Promise<MonitoringAPI> {
+    return new MonitoringAPI(await findConnection(options));
+  }
+
+  /** Which monitor this is: what the connection was read from. */
+  get origin(): ConnectionOrigin {
+    return this.#connection.origin;
+  }
+
+  /** Tries both halves: the functions with their key, and the hub's tables. Never throws. */
+  async testConnection(): Promise<ConnectionReport> {
+    const { url, hubDatabaseUrl, origin } = this.#connection;
+    const [functions, hub] = await Promise.all([
+      // answers what would be sent and sends nothing: the cheapest call that needs key, function and hub
+      tried(
+        `${new URL(url).origin}/functions/v1`,
+        () => this.#call("send-alert", { dry_run: true }, deliveryAnswer),
+      ),
+      tried(placeOf(hubDatabaseUrl), () => readLastCheck(this.#hub)),
+    ]);
+    return { ok: functions.ok && hub.ok, origin, functions, hub };
+  }
+
+  /**
+   * Discovers the jobs and edge functions of every watched project and keeps the inventory; annotations stay.
+   *
+   * @param options.dryRun reads the projects and writes nothing. Default `false`.
+   */
+  async auditAllProjects(options: { dryRun?: boolean } = {}): Promise<AuditReport> {
+    return await this.#call("discover-jobs", triggerBody(undefined, options), auditReport);
+  }
+
+  /**
+   * {@link auditAllProjects} for one project.
+   *
+   * @throws {MonitorError} `not_found` for a project that is not watched.
+   */
+  async auditProject(project: string, options: { dryRun?: boolean } = {}): Promise<AuditReport> {
+    return await this.#call("discover-jobs", triggerBody(project, options), auditReport);
+  }
+
+  /**
+   * The inventory with what the last check concluded of each job, as the hub has it now.
+   *
+   * @throws {MonitorError} `not_found` for a project that the hub does not know.
+   */
+  async listJobs(filter: JobFilter = {}): Promise<Job[]> {
+    const jobs = await readJobs(this.#hub, filter);
+    if (jobs.length === 0) await this.#expectProject(filter.project);
+    return jobs;
+  }
+
+  /**
+   * Annotates a job; only the given columns change, `null` or empty text clears one.
+   *
+   * @throws {MonitorError} `not_found` or `ambiguous` with `candidates`; `invalid_value` saying what is allowed.
+   */
+  async updateJob(choice: JobChoice | string, annotations: Annotations): Promise<AnnotatedJob> {
+    return await annotateJob(this.#hub, typeof choice === "string" ? { name: choice } : choice, annotations);
+  }
+
+  /**
+   * Runs and missed slots as the checks logged them, the last collected first.
+   *
+   * @throws {MonitorError} `not_found` for an unknown project or job, with `candidates`.
+   */
+  async getJobHistory(filter: HistoryFilter): Promise<JobHistory> {
+    const [runs, successesKept] = await Promise.all([
+      readHistory(this.#hub, filter),
+      readSuccessesKept(this.#hub),
+    ]);
+    if (runs.length === 0) {
+      await this.#expectProject(filter.project);
+      if (filter.job !== undefined) await this.#expectJob(filter.project, filter.job);
+    }
+    return { runs, successes_kept: successesKept };
+  }
+
+  /**
+   * Checks every watched project, or one, and opens and resolves incidents; their alerts go out by `send-alert`.
+   *
+   * @param options.dryRun judges and writes nothing. Default `false`.
+   * @throws {MonitorError} `not_found` for a project that is not watched.
+   */
+  async checkHealth(project?: string, options: { dryRun?: boolean } = {}): Promise<HealthReport> {
+    return await this.#call("check-job-health", triggerBody(project, options), healthReport);
+  }
+
+  /** Incidents, unresolved first. Default: the unresolved ones. */
+  async listIncidents(filter: IncidentFilter = {}): Promise<Incident[]> {
+    const incidents = await readIncidents(this.#hub, filter);
+    if (incidents.length === 0) await this.#expectProject(filter.project);
+    return incidents;
+  }
+
+  /** Every project that the hub knows, with how its jobs are. */
+  async listProjects(): Promise<Project[]> {
+    return await readProjects(this.#hub);
+  }
+
+  /** When the last check that saw every project ended, ISO 8601; `null`: there was none yet. */
+  async lastCheckAt(): Promise<string | null> {
+    return await readLastCheck(this.#hub);
+  }
+
+  /**
+   * Sends a test alert through every enabled row of a channel (`discord`, `telegram`), or through the row of that name.
+   *
+   * @throws {MonitorError} `not_found` where `alert_config` has no such row, with `candidates`.
+   */
+  async testAlert(channel: string): Promise<DeliveryAnswer> {
+    const rows = await readChannels(this.#hub);
+    const row = rows.find((one) => one.name === channel);
+    const isChannel = rows.some((one) => one.channel === channel);
+    if (row === undefined && !isChannel) throw unknownChannel(channel, rows);
+    const test = isChannel || row === undefined
+      ? { channel }
+      : { channel: row.channel, alert_config_id: row.id };
+    return await this.#call("send-alert", { source: SOURCE, test }, deliveryAnswer);
+  }
+
+  /** An overview: tests the connection, discovers every project's jobs, and tells how they are. */
+  async quickStart(): Promise<Overview> {
+    const connection = await this.testConnection();
+    if (!connection.ok) return { connection, audit: null, projects: [], incidents: [], last_check_at: null };
+    const audit = await this.auditAllProjects();
+    const [projects, incidents, last_check_at] = [
+      await this.listProjects(),
+      await this.listIncidents(),
+      await this.lastCheckAt(),
+    ];
+    return { connection, audit, projects, incidents, last_check_at };
+  }
+
+  /** Ends the connection to the hub. */
+  async close(): Promise<void> {
+    await this.#hub.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Nothing found may mean that the name is wrong. */
+  async #expectProject(name: string | undefined): Promise<void> {
+    if (name === undefined) return;
+    const known = (await this.listProjects()).map((project) => project.name);
+    if (known.includes(name)) return;
+    throw new MonitorError("not_found", `The hub knows no project "${name}"`, {
+      candidates: closestNames(name, known),
+      hints: [
+        known.length === 0 ? "It knows none yet: audit looks for them" : `It knows: ${known.join(", ")}`,
+      ],
+    });
+  }
+
+  async #expectJob(project: string, name: string): Promise<void> {
+    const names = (await readJobs(this.#hub, { project, which: "all" })).map((job) => job.job_name);
+    if (names.includes(name)) return;
+    const candidates = closestNames(name, names);
+    throw new MonitorError("not_found", `No job is called "${name}" in project "${project}"`, { candidates });
+  }
+}
+
+function unknownChannel(channel: string, rows: readonly AlertChannel[]): MonitorError {
+  const names = rows.flatMap((row) => row.name === null ? [row.channel] : [row.name, row.channel]);
+  const known = [...new Set(names)];
+  return new MonitorError("not_found", `alert_config has no row with name or channel "${channel}"`, {
+    candidates: closestNames(channel, known),
+    hints: [known.length === 0 ? "It has no row at all" : `It has: ${known.join(", ")}`],
+  });
+}
+
+function triggerBody(project: string | undefined, { dryRun = false }: { dryRun?: boolean }): object {
+  return { source: SOURCE, dry_run: dryRun, ...(project === undefined ? {} : { project }) };
+}
+
+async function tried(where: string, attempt: () => Promise<unknown>): Promise<Reachability> {
+  const began = performance.now();
+  const took = () => Math.round(performance.now() - began);
+  try {
+    await attempt();
+    return { ok: true, where, took_ms: took(), error: null };
+  } catch (error) {
+    if (!(error instanceof MonitorError)) throw error;
+    const { code, message, hints } = error;
+    return { ok: false, where, took_ms: took(), error: { code, message, hints } };
+  }
+}
+
+/** `127.0.0.1:54322/postgres`, without user and password. */
+function placeOf(databaseUrl: string): string {
+  const { host, pathname } = new URL(databaseUrl);
+  return `${host}${pathname}`;
+}
