@@ -17,6 +17,9 @@ const GATE: readonly (readonly string[])[] = [
   ["task", "layers"],
 ];
 
+/** Longer than any suite takes on two slow processors: past it a test hangs, and hanging is failing. */
+const SUITE_LIMIT_MS = 6 * 60_000;
+
 interface Totals {
   passed: number;
   failed: number;
@@ -61,6 +64,10 @@ async function runSuite(suite: Suite): Promise<Totals> {
 async function runTests(suite: Suite): Promise<Totals> {
   const args = ["test", "-A", "--no-check", ...(suite === "e2e" ? [] : ["--parallel"]), `tests/${suite}`];
   const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stderr: "inherit" }).spawn();
+  const hanging = setTimeout(() => {
+    say(`The ${suite} tests take longer than ${SUITE_LIMIT_MS / 60_000} minutes: stopped`);
+    child.kill("SIGTERM");
+  }, SUITE_LIMIT_MS);
   let output = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
@@ -68,6 +75,7 @@ async function runTests(suite: Suite): Promise<Totals> {
     output += decoder.decode(chunk, { stream: true });
   }
   const { success } = await child.status;
+  clearTimeout(hanging);
   return countTests(output, success);
 }
 
