@@ -27,6 +27,8 @@ export interface FunctionProcessOptions {
   log: JsonLog;
   /** Lock file that pins what the functions import; without one nothing is pinned. */
   lockFile: string | undefined;
+  /** Path of the Deno that runs the function. */
+  deno: string;
   /** Last argument of the process, by which `deno task stop` knows it as one of this stack's. */
   marker: string;
   /** Longest time to the first readiness, in milliseconds. */
@@ -67,7 +69,7 @@ export async function startFunctionProcess(
   settings: FunctionSettings,
   options: FunctionProcessOptions,
 ): Promise<FunctionProcess> {
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command(options.deno, {
     args: hostArguments(settings, options),
     clearEnv: true,
     env: toolchainEnvironment(),

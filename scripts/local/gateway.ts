@@ -26,6 +26,8 @@ export interface GatewayOptions {
   logDir: string;
   /** See {@link FunctionProcessOptions.lockFile}. */
   lockFile?: string;
+  /** Path of the Deno that runs the functions. Default: the one that runs the gateway. */
+  deno?: string;
   /** Marks the processes of this stack, see {@link FunctionProcessOptions.marker}. */
   marker: string;
   /** Longest time to a function's first response, in milliseconds. Default 150,000, as hosted. */
@@ -106,6 +108,7 @@ async function createContext(options: GatewayOptions): Promise<Context> {
       responseTimeoutMs: 150_000,
       bootTimeoutMs: 60_000,
       drainMs: 10_000,
+      deno: Deno.execPath(),
       ...options,
     },
     slots,
@@ -273,6 +276,7 @@ function processOptions({ options }: Context, { settings, log }: Slot): Function
     },
     log,
     lockFile: options.lockFile,
+    deno: options.deno,
     marker: options.marker,
     bootTimeoutMs: options.bootTimeoutMs,
     drainMs: options.drainMs,

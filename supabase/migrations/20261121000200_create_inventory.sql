@@ -1,6 +1,23 @@
 -- What is watched: projects, their jobs, and the settings of the monitor itself.
 -- People edit these tables in the Supabase table editor, so constraints carry names that read as sentences.
 
+create function monitoring.tidy_text() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_tidy jsonb;
+begin
+  -- the table editor sends '' for a text that a person cleared, and what was pasted with its line end
+  select jsonb_object_agg(key, nullif(btrim(value, E' \t\r\n'), '')) into v_tidy
+  from jsonb_each_text(to_jsonb(new))
+  where key = any (tg_argv);
+  return jsonb_populate_record(new, v_tidy);
+end
+$$;
+comment on function monitoring.tidy_text() is 'Trigger: trims the text columns that it is given and makes NULL of those that are empty then. Only for columns that people alone write.';
+revoke execute on function monitoring.tidy_text() from public;
+
 create table public.app_settings (
   key text primary key,
   value text,
@@ -16,6 +33,11 @@ comment on table public.app_settings is 'Settings of the job monitor, one a row.
 comment on column public.app_settings.key is 'Name of the setting.';
 comment on column public.app_settings.value is 'Its value, as text.';
 comment on column public.app_settings.description is 'What the setting does.';
+
+create trigger app_settings_tidy_text before insert or update of value, description on public.app_settings
+  for each row execute function monitoring.tidy_text('value', 'description');
+create trigger app_settings_updated_at before update on public.app_settings
+  for each row execute function monitoring.touch_updated_at();
 
 insert into public.app_settings (key, value, description) values
   ('log_successes', 'true', 'true: every run is a row of job_health_log. false: successful runs are only counted in job_health_daily (for fleets with very many runs).'),
@@ -40,6 +62,9 @@ comment on column public.monitored_projects.database_url is 'Where the project''
 comment on column public.monitored_projects.enabled is 'false: neither discovered nor checked.';
 comment on column public.monitored_projects.notes is 'For people.';
 
+create trigger monitored_projects_tidy_text
+  before insert or update of project_ref, database_url, notes on public.monitored_projects
+  for each row execute function monitoring.tidy_text('project_ref', 'database_url', 'notes');
 create trigger monitored_projects_updated_at before update on public.monitored_projects
   for each row execute function monitoring.touch_updated_at();
 
@@ -75,10 +100,12 @@ create table public.job_inventory (
   constraint job_inventory_identity unique nulls not distinct (project_name, job_type, job_name, job_user),
   constraint "project_name is not empty" check (btrim(project_name) <> ''),
   constraint "job_name is not empty" check (btrim(job_name) <> ''),
+  constraint "job_user is not empty (use NULL for none)" check (btrim(job_user) <> ''),
   constraint "job_type is pg_cron, edge_function, webhook or heartbeat" check (
     job_type in ('pg_cron', 'edge_function', 'webhook', 'heartbeat')
   ),
   constraint "criticality is critical, important or low" check (criticality in ('critical', 'important', 'low')),
+  -- '' here is more likely a channel that was forgotten than one that was cleared
   constraint "alert_channel is not empty (use NULL for none)" check (btrim(alert_channel) <> ''),
   constraint "runbook_url is an http(s) URL" check (runbook_url ~* '^https?://[^\s]+$'),
   constraint "health_check_url is an http(s) URL" check (health_check_url ~* '^https?://[^\s]+$'),
@@ -95,7 +122,7 @@ comment on column public.job_inventory.project_name is 'The watched project.';
 comment on column public.job_inventory.project_id is 'Its Supabase ref, where known.';
 comment on column public.job_inventory.job_type is 'pg_cron, edge_function, webhook or heartbeat.';
 comment on column public.job_inventory.job_name is 'Name of the job; an unnamed pg_cron job is "job <jobid>".';
-comment on column public.job_inventory.job_user is 'Database role that pg_cron runs it as. pg_cron''s names are unique only within a role.';
+comment on column public.job_inventory.job_user is 'Database role that pg_cron runs it as. pg_cron''s names are unique only within a role. Empty in a row that you add: discovery fills it in, unless several roles have a job of that name.';
 comment on column public.job_inventory.job_id is 'pg_cron''s jobid; changes when the job is unscheduled and scheduled again.';
 comment on column public.job_inventory.schedule is 'As given to cron.schedule.';
 comment on column public.job_inventory.command is 'What pg_cron runs, with passwords and keys blanked.';
@@ -104,7 +131,7 @@ comment on column public.job_inventory.expected_interval_minutes is 'Usual minut
 comment on column public.job_inventory.description is 'For you: what the job does, in plain words. Told in alerts.';
 comment on column public.job_inventory.success_criteria is 'For you: how to know that it worked, beyond "it didn''t throw". Told in alerts.';
 comment on column public.job_inventory.criticality is 'For you: critical, important or low. Decides where alerts go (alert_config). Empty counts as important.';
-comment on column public.job_inventory.alert_channel is 'For you: name of a channel that this job''s alerts go to, instead of the usual one.';
+comment on column public.job_inventory.alert_channel is 'For you: name (or channel) of the row of alert_config that this job''s alerts go to. Empty, or no such row: where its criticality goes.';
 comment on column public.job_inventory.owner is 'For you: who looks after it. Told in alerts.';
 comment on column public.job_inventory.runbook_url is 'For you: link to what to do when it fails. Told in alerts.';
 comment on column public.job_inventory.grace_minutes is 'For you: minutes a run may be late before it counts as missed. Empty: half the interval, at least 2.5 and at most 60.';
@@ -119,6 +146,16 @@ comment on column public.job_inventory.removed_at is 'When it was found gone; em
 
 create index job_inventory_project on public.job_inventory (project_name, job_type);
 
+create trigger job_inventory_tidy_text
+  before insert or update of
+    description, success_criteria, criticality, owner, runbook_url, success_check_sql, health_check_url
+  on public.job_inventory
+  -- discovery writes every job at each look, and none of these
+  for each row when (num_nonnulls(
+    new.description, new.success_criteria, new.criticality, new.owner, new.runbook_url, new.success_check_sql,
+    new.health_check_url) > 0)
+  execute function monitoring.tidy_text(
+    'description', 'success_criteria', 'criticality', 'owner', 'runbook_url', 'success_check_sql', 'health_check_url');
 create trigger job_inventory_updated_at before update on public.job_inventory
   for each row execute function monitoring.touch_updated_at();
 

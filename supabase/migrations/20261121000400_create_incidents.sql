@@ -46,7 +46,6 @@ create table public.alert_config (
   updated_at timestamptz not null default now(),
   constraint "channel is discord or telegram" check (channel in ('discord', 'telegram')),
   constraint "criticality is critical, important, low or all" check (criticality in ('critical', 'important', 'low', 'all')),
-  constraint "name is not empty (use NULL for none)" check (btrim(name) <> ''),
   constraint "discord needs webhook_url" check (channel <> 'discord' or coalesce(btrim(webhook_url), '') <> ''),
   constraint "telegram needs bot_token and chat_id" check (
     channel <> 'telegram' or (coalesce(btrim(bot_token), '') <> '' and coalesce(btrim(chat_id), '') <> '')
@@ -61,6 +60,9 @@ comment on column public.alert_config.bot_token is 'Telegram: the bot''s token, 
 comment on column public.alert_config.chat_id is 'Telegram: the chat, or vault:NAME or env:NAME.';
 comment on column public.alert_config.enabled is 'false: sends nothing.';
 
+create trigger alert_config_tidy_text
+  before insert or update of name, webhook_url, bot_token, chat_id on public.alert_config
+  for each row execute function monitoring.tidy_text('name', 'webhook_url', 'bot_token', 'chat_id');
 create trigger alert_config_updated_at before update on public.alert_config
   for each row execute function monitoring.touch_updated_at();
 

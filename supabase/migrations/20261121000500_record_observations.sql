@@ -117,6 +117,8 @@ begin
          active boolean, expected_interval_minutes numeric)
   on conflict (id) do update set
     project_id = coalesce(excluded.project_id, i.project_id),
+    -- a row that a person added may have had none
+    job_user = excluded.job_user,
     job_id = excluded.job_id,
     schedule = excluded.schedule,
     command = excluded.command,

@@ -53,8 +53,8 @@ export function shownEdgeFunctions(functions: readonly { slug: string; status: s
 }
 
 /**
- * Matches shown jobs to inventory rows by identity. Rows of the given type that are no longer shown are removed
- * (kept, with their annotations); one that comes back is the same row again.
+ * Matches shown jobs to inventory rows by identity; a row that a person added may lack the role. Rows of the given type
+ * that are no longer shown are removed (kept, with their annotations); one that comes back is the same row again.
  */
 export function reconcile(
   shown: readonly ShownJob[],
@@ -69,12 +69,12 @@ export function reconcile(
     const key = jobKeyText(job);
     if (seen.has(key)) continue;
     seen.add(key);
-    const before = known.get(key);
+    const before = known.get(key) ?? rowWithoutRole(job, shown, known);
+    if (before !== undefined) seen.add(jobKeyText(before));
     const id = before?.id ?? newId();
     result.jobs.push({ id, ...job });
-    result.changes.push(
-      ...(before === undefined ? [change(id, job, "added", null, null)] : differences(before, job)),
-    );
+    const isNew = before === undefined || isOnlyWritten(before, job);
+    result.changes.push(...(isNew ? [change(id, job, "added", null, null)] : differences(before, job)));
   }
   for (const [key, job] of known) {
     if (seen.has(key) || job.removedAt !== null) continue;
@@ -82,6 +82,22 @@ export function reconcile(
     result.changes.push(change(job.id, job, "removed", job.schedule, null));
   }
   return result;
+}
+
+/** The row that a person added for a job without its role, unless several roles have a job of that name. */
+function rowWithoutRole(
+  job: ShownJob,
+  shown: readonly ShownJob[],
+  known: ReadonlyMap<string, InventoryJob>,
+): InventoryJob | undefined {
+  const row = known.get(jobKeyText({ ...job, jobUser: null }));
+  if (row === undefined) return undefined;
+  return shown.some((other) => other !== job && other.jobName === job.jobName) ? undefined : row;
+}
+
+/** Whether a person added the row and no discovery has seen its job yet. */
+function isOnlyWritten(before: InventoryJob, now: ShownJob): boolean {
+  return before.jobId === null && now.jobId !== null;
 }
 
 function differences(before: InventoryJob, now: ShownJob): InventoryChange[] {
