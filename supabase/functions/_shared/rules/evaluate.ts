@@ -1,12 +1,7 @@
 /** Judges one project: facts and what the hub knew → observations. Pure: no clock, no I/O. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge, InventoryJob } from "../domain/hub.ts";
-import type {
-  IncidentTransition,
-  Observations,
-  ObservedJob,
-  ObservedProject,
-} from "../domain/observation.ts";
+import type { Observations, ObservedJob, ObservedProject } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
 import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob, type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
