@@ -143,8 +143,11 @@ async function runCommand(command: Command, screen: Screen): Promise<number> {
       return await interruption.forever;
     });
   } catch (error) {
-    if (error instanceof Interrupted) return up ? EXIT.fine : EXIT.interrupted;
-    return explain(screen, error, command);
+    // Ctrl-C reaches the servers' programs too, and the first of them to fail may be heard before the signal is.
+    const interrupted = error instanceof Interrupted || interruption.signal.reason instanceof Interrupted;
+    if (!interrupted) return explain(screen, error, command);
+    if (!up) screen.warn("Interrupted while starting; nothing is left running");
+    return up ? EXIT.fine : EXIT.interrupted;
   } finally {
     interruption.dispose();
   }

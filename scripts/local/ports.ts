@@ -19,6 +19,8 @@ export interface PortConflict {
   port: number;
   /** The program that listens there, where the system tells. */
   holder: string | undefined;
+  /** `forbidden`: it may be free, but not for this user. */
+  reason: "taken" | "forbidden";
 }
 
 /** Ports were asked for that cannot be used; one sentence for each fault. */
@@ -67,37 +69,49 @@ export function choosePorts(
 
 /** Which of the ports somebody else has now. */
 export async function findPortConflicts(ports: StackPorts): Promise<PortConflict[]> {
-  const taken = PORT_ROLES.filter((role) => !isFree(ports[role]));
-  return await Promise.all(taken.map(async (role) => {
-    const port = ports[role];
-    return { role, port, holder: await holderOf(port).catch(() => undefined) };
+  const conflicts = PORT_ROLES.map((role) => ({ role, port: ports[role], reason: whyNot(ports[role]) }));
+  const found = await Promise.all(conflicts.map(async ({ role, port, reason }) => {
+    if (reason === undefined) return [];
+    const holder = reason === "taken" ? await holderOf(port).catch(() => undefined) : undefined;
+    return [{ role, port, reason, holder }];
   }));
+  return found.flat();
 }
 
 /** One sentence for each conflict, and what to do. */
 export function explainPortConflicts(conflicts: readonly PortConflict[]): string {
-  const lines = conflicts.map(({ role, port, holder }) =>
+  const lines = conflicts.map(({ role, port, holder, reason }) =>
     `Cannot use port ${port} (${role}): ${
-      holder === undefined ? "another program listens there" : `${holder} listens there`
+      reason === "forbidden"
+        ? "this user may not listen there"
+        : `${holder ?? "another program"} listens there`
     }`
   );
+  const taken = conflicts.some(({ reason }) => reason === "taken");
   return [
     ...lines,
-    `Stop what listens there, or move the stack: ${taskRunner()} start --port-base ${
-      DEFAULT_PORT_BASE + 1000
+    `${taken ? "Stop what listens there, or move" : "Move"} the stack: ${taskRunner()} start --port-base ${
+      otherBase(conflicts)
     }`,
     `(one port alone: ${portVariable(conflicts[0]?.role ?? "gateway")}=…)`,
   ].join("\n");
 }
 
-function isFree(port: number): boolean {
+/** A base that was not just tried in vain. */
+function otherBase(conflicts: readonly PortConflict[]): number {
+  const base = DEFAULT_PORT_BASE + 1000;
+  return conflicts.some(({ role, port }) => port - OFFSETS[role] === base) ? base + 1000 : base;
+}
+
+/** Why the port cannot be listened on, if so. */
+function whyNot(port: number): PortConflict["reason"] | undefined {
   try {
     Deno.listen({ hostname: "127.0.0.1", port }).close();
-    return true;
+    return undefined;
   } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) return false;
-    // A port below 1024 may be free, but not for this user.
-    if (error instanceof Deno.errors.PermissionDenied) return false;
+    if (error instanceof Deno.errors.AddrInUse) return "taken";
+    // Below 1024 only some users may.
+    if (error instanceof Deno.errors.PermissionDenied) return "forbidden";
     throw error;
   }
 }

@@ -71,6 +71,7 @@ export function showAddresses(screen: Screen, info: StackInfo, infoPath: string,
   entry("Hub", paint.cyan(info.hub_db_url));
   entry("All of it", infoPath);
   screen.print();
+  entry("Look", `${run} monitor quick-start`);
   entry("Check", `curl -X POST ${info.functions_url}/check-job-health -H 'apikey: ${info.secret_key}'`);
   entry("The same", "select monitoring.invoke_edge_function('check-job-health');  -- on the hub, by pg_net");
   entry("Stop", `Ctrl-C, or ${run} stop`);

@@ -220,8 +220,14 @@ async function prepareHub(
       return done;
     },
     ({ applied, already }) =>
-      `${applied.length} migrations applied, ${already.length} were; Vault and pg_net stand-ins`,
+      `${applied.length} migrations applied${
+        unlessNone(already.length, "before")
+      }; Vault and pg_net stand-ins`,
   );
+}
+
+function unlessNone(count: number, what: string): string {
+  return count === 0 ? "" : `, ${count} ${what}`;
 }
 
 /** A kept database may be older than a migration that was still allowed to change. */
@@ -275,7 +281,7 @@ async function createAllDemoJobs(
     () => Promise.all([...PROJECTS, HUB].map((project) => create(project as keyof Clusters))),
     (results) => {
       const count = (key: "created" | "kept") => results.reduce((sum, result) => sum + result[key], 0);
-      return `${count("created")} scheduled, ${count("kept")} were`;
+      return `${count("created")} scheduled${unlessNone(count("kept"), "kept")}`;
     },
   );
 }

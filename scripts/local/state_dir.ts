@@ -37,8 +37,16 @@ export async function stateDir(rootDir: string): Promise<StateDir> {
   for (const dir of ["", "/clusters", "/templates"]) {
     await Deno.mkdir(`${state.dir}${dir}`, { recursive: true, mode: 0o755 });
   }
-  await Deno.writeTextFile(`${state.dir}/${OWNER_FILE}`, root);
+  await writeOwner(`${state.dir}/${OWNER_FILE}`, root);
   return state;
+}
+
+/** Whole or not at all: another start may be reading it to learn whether this folder is abandoned. */
+async function writeOwner(path: string, root: string): Promise<void> {
+  if (await Deno.readTextFile(path).catch(() => undefined) === root) return;
+  const written = `${path}.${Deno.pid}-${randomBytes(4).toString("hex")}`;
+  await Deno.writeTextFile(written, root);
+  await Deno.rename(written, path);
 }
 
 /** Removes root's state folders whose checkout or `.local` a person has deleted, unless `inUse` says otherwise. */
@@ -47,7 +55,8 @@ export async function removeAbandonedStateDirs(inUse: (dir: string) => Promise<b
   for await (const { name } of Deno.readDir(ROOT_STATE_DIR)) {
     const dir = `${ROOT_STATE_DIR}/${name}`;
     const owner = await Deno.readTextFile(`${dir}/${OWNER_FILE}`).catch(() => undefined);
-    if (owner === undefined || await Deno.stat(owner).then(() => true, () => false)) continue;
+    // an empty one tells nothing
+    if (!owner || await Deno.stat(owner).then(() => true, () => false)) continue;
     if (!await inUse(dir)) await rm(dir, { recursive: true, force: true });
   }
 }

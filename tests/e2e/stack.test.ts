@@ -1,5 +1,6 @@
 /** The whole stack as a person has it: `start`, real pg_cron, the functions over HTTP, alerts at the sink, `stop`. */
 import assert from "node:assert/strict";
+import process from "node:process";
 import postgres from "postgres";
 import { stopAllClusters } from "../../scripts/local/postgres.ts";
 import { isProcessUp, listProcesses } from "../../scripts/local/processes.ts";
@@ -327,6 +328,21 @@ Deno.test("an interrupted start ends what it had begun", async () => {
     });
     start.child.kill("SIGTERM");
     assert.equal(await start.ended, 130, start.printed());
+    await assertNothingLeft(place);
+  });
+});
+
+Deno.test("Ctrl-C while starting, which reaches every program of the stack, is no fault of any of them", async () => {
+  await withStackPlace(async (place) => {
+    const start = beginStart(place, ["--no-demo"], "group");
+    await waitFor(() => /Packages of the functions/.test(start.printed()), {
+      what: "the servers to be starting",
+      withinMs: 60_000,
+    });
+    process.kill(-start.child.pid, "SIGINT");
+    assert.equal(await start.ended, 130, start.printed());
+    assert.match(start.printed(), /Interrupted while starting; nothing is left running/);
+    assert.doesNotMatch(start.printed(), /Cannot/);
     await assertNothingLeft(place);
   });
 });

@@ -193,10 +193,16 @@ function textOf(message: Json): string {
 function shown(value: unknown): string {
   return String(value ?? "").split(/(```[\s\S]*?```)/).map((part) =>
     part.startsWith("```") ? part.slice(3, -3) : part
-      .replace(/(?<!\\)<t:(\d+):F>/g, (_, seconds) => new Date(Number(seconds) * 1000).toUTCString())
+      .replace(/(?<!\\)<t:(\d+):F>/g, (_, seconds) => inWords(new Date(Number(seconds) * 1000)))
       .replace(/(?<!\\)\[((?:\\.|[^\]\\])*)\]\(([^)\s]+)\)/g, "$1 <$2>")
       .replace(/\\([^\sA-Za-z0-9])/g, "$1")
   ).join("").replaceAll("\u200b", "");
+}
+
+/** Discord shows such a date to every reader by their own clock; here it is read in UTC. */
+function inWords(date: Date): string {
+  const words = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "short", timeZone: "UTC" });
+  return `${words.format(date)} (each reader's own time)`;
 }
 
 function parseObject(raw: string): Json | null {

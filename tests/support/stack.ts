@@ -36,6 +36,9 @@ export interface RunningStart {
   readonly ended: Promise<number>;
 }
 
+/** How a test launches a stack. */
+export type Launcher = "none" | "shell" | "group";
+
 /** Longest start of a stack in a test, in milliseconds; an installation of Postgres is not in it. */
 export const START_DEADLINE_MS = 60_000;
 
@@ -98,11 +101,14 @@ export async function waitUntilUp(start: RunningStart): Promise<void> {
   if (start.hasEnded()) throw new Error(`The stack did not start; it printed:\n${start.printed()}`);
 }
 
-/** Starts a stack without waiting; the child is the stack's process, or a shell that launches it, as npx would. */
+/**
+ * Starts a stack without waiting; the child is the stack's process, or a shell that launches it, as npx would, or it
+ * leads a group of processes, as at a terminal.
+ */
 export function beginStart(
   place: StackPlace,
   args: string[] = [],
-  launcher: "none" | "shell" = "none",
+  launcher: Launcher = "none",
 ): RunningStart {
   const child = command("start", ["--root-dir", place.rootDir, ...args], place.env, launcher).spawn();
   let text = "";
@@ -124,18 +130,19 @@ function command(
   name: "start" | "stop",
   args: string[],
   env: Record<string, string>,
-  launcher: "none" | "shell" = "none",
+  launcher: Launcher = "none",
 ): Deno.Command {
   const script = fileURLToPath(new URL(`../../scripts/${name}.ts`, import.meta.url));
   const line = [Deno.execPath(), "run", "-A", "--quiet", script, ...args];
   const quoted = line.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-  return new Deno.Command(launcher === "none" ? Deno.execPath() : "sh", {
+  return new Deno.Command(launcher === "shell" ? "sh" : Deno.execPath(), {
     // Without the second command the shell would become the first one.
-    args: launcher === "none" ? line.slice(1) : ["-c", `${quoted}; true`],
+    args: launcher === "shell" ? ["-c", `${quoted}; true`] : line.slice(1),
     env: { ...env, NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
+    detached: launcher === "group",
   });
 }
 

@@ -110,7 +110,7 @@ Deno.test("missed slots of a restart that is over are kept as information and no
   const restarted = facts({ now: at("16:05"), serverStartedAt: at("15:30"), runs: [run(at("16:00"))] });
   const [incident] = opened(evaluate(restarted, known));
   assert.deepEqual([incident?.severity, incident?.deliveries], ["info", []]);
-  assert.match(incident?.detail.cause ?? "", /the server was down; it started at 2026-11-21 15:30 UTC/);
+  assert.match(incident?.detail.cause ?? "", /the server started only after it, at 2026-11-21 15:30 UTC/);
 });
 
 Deno.test("overrun: three runs longer than the interval are a low incident and the job stays healthy", () => {

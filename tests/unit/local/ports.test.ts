@@ -33,3 +33,18 @@ Deno.test("findPortConflicts() names who listens on a taken port", async () => {
   assert.match(conflicts[0]?.holder ?? "", new RegExp(`process ${Deno.pid} \\(`));
   assert.match(explainPortConflicts(conflicts), new RegExp(`port ${port} \\(sink\\)[\\s\\S]*--port-base`));
 });
+
+Deno.test("explainPortConflicts() blames nobody for a port that this user may not have, and names a base not tried yet", () => {
+  const forbidden = explainPortConflicts([
+    { role: "gateway", port: 80, reason: "forbidden", holder: undefined },
+  ]);
+  assert.match(
+    forbidden,
+    /port 80 \(gateway\): this user may not listen there\nMove the stack: .*--port-base 55321\n/,
+  );
+  const moved = explainPortConflicts([{ role: "hub", port: 55322, reason: "taken", holder: undefined }]);
+  assert.match(
+    moved,
+    /another program listens there\nStop what listens there, or move .*--port-base 56321\n/,
+  );
+});

@@ -73,7 +73,7 @@ function isRestart(view: JobView, first: number, newest: number): boolean {
 export function causeOfMiss(view: JobView, slot: number | null): string | null {
   if (view.launcherAlive === false) return "pg_cron's launcher is not running on this project";
   if (slot !== null && view.serverStartedAt > slot) {
-    return `the server was down; it started at ${formatUtc(new Date(view.serverStartedAt))}`;
+    return `the server started only after it, at ${formatUtc(new Date(view.serverStartedAt))}`;
   }
   if (view.saturated) return `all ${view.settings.maxRunningJobs} places of cron.max_running_jobs are taken`;
   return null;
