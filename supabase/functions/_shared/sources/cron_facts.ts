@@ -124,43 +124,58 @@ async function askSuccessChecks(
   );
   const deadline = Date.now() + SUCCESS_CHECKS_MS;
   const answers: SuccessCheck[] = [];
+  let stopped: string | null = null;
   for (const { jobId, sql: query, when } of requests) {
     if (when === "new success" && !succeeded.has(jobId)) continue;
-    answers.push(
-      Date.now() > deadline
-        ? { jobId, held: null, error: "not asked: the checks before took too long" }
-        : { jobId, ...await askSuccessCheck(sql, query) },
-    );
+    if (stopped === null && Date.now() > deadline) stopped = "the checks before took too long";
+    if (stopped !== null) {
+      answers.push({ jobId, held: null, error: `not asked: ${stopped}` });
+      continue;
+    }
+    const { lost, ...answer } = await askSuccessCheck(sql, query);
+    if (lost) stopped = "the connection was lost";
+    answers.push({ jobId, ...answer });
   }
   return answers;
 }
 
-/** The extended protocol takes one statement only, so nothing can end the read-only transaction around it. */
-async function askSuccessCheck(
-  sql: postgres.Sql,
-  query: string,
-): Promise<Pick<SuccessCheck, "held" | "error">> {
-  try {
-    return await sql.begin("read only", async (transaction) => {
-      await transaction.unsafe(`set local statement_timeout = ${SUCCESS_CHECK_MS}`);
-      // two rows are enough to see that it is not one
-      for await (
-        const rows of transaction.unsafe(query, [], { simple: false } as postgres.UnsafeQueryOptions).cursor(
-          2,
-        )
-      ) {
-        const values = Object.values(rows[0] ?? {});
-        if (rows.length === 1 && values.length === 1 && typeof values[0] === "boolean") {
-          return { held: values[0], error: null };
-        }
-        break;
-      }
-      return { held: null, error: "it must answer one row with one boolean" };
-    });
-  } catch (error) {
-    return { held: null, error: error instanceof Error ? error.message : "it failed" };
-  }
+interface SuccessAnswer extends Pick<SuccessCheck, "held" | "error"> {
+  /** The session is gone, and nothing may be written to it any more: the driver would throw where nobody can catch. */
+  lost: boolean;
 }
+
+/**
+ * Asks through a cursor: Postgres declares one only for a query that writes nothing, and the extended protocol takes
+ * one statement only, so that nothing in the text can end the read-only transaction around it.
+ */
+async function askSuccessCheck(sql: postgres.Sql, query: string): Promise<SuccessAnswer> {
+  let answer: SuccessAnswer;
+  try {
+    await sql.unsafe(`begin read only; set local statement_timeout = ${SUCCESS_CHECK_MS}`);
+    await sql.unsafe(`declare success_check no scroll cursor for ${query}`, [], ONE_STATEMENT);
+    // two rows are enough to see that it is not one
+    const rows: unknown[][] = await sql.unsafe("fetch 2 from success_check").values();
+    const [[held, ...more] = []] = rows;
+    answer = rows.length === 1 && more.length === 0 && typeof held === "boolean"
+      ? { held, error: null, lost: false }
+      : { held: null, error: "it must answer one row with one boolean", lost: false };
+  } catch (error) {
+    answer = isSessionOver(error)
+      ? { held: null, error: "the connection was lost while it was asked", lost: true }
+      : { held: null, error: error instanceof Error ? error.message : "it failed", lost: false };
+  }
+  if (answer.lost) return answer;
+  return await sql.unsafe("rollback").then(() => answer, () => ({ ...answer, lost: true }));
+}
+
+/** Anything but an error that the server answered and lived on after. */
+function isSessionOver(error: unknown): boolean {
+  const severity = typeof error === "object" && error !== null && "severity" in error ? error.severity : null;
+  return severity !== "ERROR";
+}
+
+/** Keeps the driver from the simple protocol, which it takes for texts without parameters; its types lack the option. */
+const ONE_STATEMENT = { simple: false } as postgres.UnsafeQueryOptions;
 
 const look = z.object({
   now: z.number(),
@@ -233,52 +248,54 @@ function integer(value: number): string {
 
 const EPOCH_MS = (column: string) => `round(extract(epoch from ${column}) * 1000)`;
 
-const RUN = `jsonb_build_object(
+const RUN = `json_build_object(
   'runId', d.runid, 'jobId', d.jobid, 'status', d.status,
   'message', left(d.return_message, case when d.status = 'failed' then 4000 else 200 end),
   'startedAt', ${EPOCH_MS("d.start_time")}, 'endedAt', ${EPOCH_MS("d.end_time")}, 'pid', d.job_pid)`;
 
+/**
+ * A look is answered by a fresh session, for which planning costs more than reading: so json and not jsonb, and sessions
+ * from the function below `pg_stat_activity`, once, without that view's joins.
+ */
 function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
   const openRunIds = from === "jobs only" ? [] : from.openRunIds;
-  return `select jsonb_build_object(
+  return `with activity as materialized (
+    select pid, usesysid, application_name, state, query, wait_event_type, wait_event, backend_type
+    from pg_stat_get_activity(null)
+  ), runs as materialized (${runsOf(from, limits)}
+  ), reread as materialized (
+    select * from cron.job_run_details where runid = any (array[${
+    openRunIds.map(integer).join(", ")
+  }]::bigint[])
+  )
+  select json_build_object(
     'now', ${EPOCH_MS("clock_timestamp()")},
     'serverStartedAt', ${EPOCH_MS("pg_postmaster_start_time()")},
     'pgCronVersion', (select extversion from pg_extension where extname = 'pg_cron'),
-    'settings', (select jsonb_object_agg(name, setting) from pg_settings
+    'settings', (select json_object_agg(name, setting) from pg_settings
                  where name in ('cron.timezone', 'cron.log_run', 'cron.max_running_jobs')),
     'launcherAlive', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then exists (
-                       select from pg_stat_activity where application_name = 'pg_cron scheduler'
+                       select from activity where application_name = 'pg_cron scheduler'
                           or backend_type = 'pg_cron launcher') end,
-    'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
+    'jobs', (select coalesce(json_agg(json_build_object(
                'jobId', j.jobid, 'jobName', j.jobname, 'userName', j.username, 'schedule', j.schedule,
                'command', left(j.command, 4000), 'database', j.database, 'active', j.active) order by j.jobid), '[]')
              from cron.job j),
-    'runs', (select coalesce(jsonb_agg(${RUN} order by d.runid), '[]')
-             from (${runsOf(from, limits)}) d),
-    'reread', (select coalesce(jsonb_agg(${RUN} order by d.runid), '[]')
-               from cron.job_run_details d where d.runid = any (array[${
-    openRunIds.map(integer).join(", ")
-  }]::bigint[])),
-    'sessions', ${from === "jobs only" ? "'[]'::jsonb" : sessionsOf(from, openRunIds)},
+    'runs', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from runs d),
+    'reread', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from reread d),
+    'sessions', ${SESSIONS},
     'maxRunId', (select max(runid) from cron.job_run_details))::text as facts`;
 }
 
 /** What the sessions of runs in progress wait for, and who is in their way. */
-function sessionsOf(from: Exclude<ReadFrom, "jobs only">, openRunIds: readonly number[]): string {
-  return `(select coalesce(jsonb_agg(jsonb_build_object(
+const SESSIONS = `(select coalesce(json_agg(json_build_object(
       'pid', a.pid, 'waitsFor', a.wait_event_type || ':' || a.wait_event,
-      'blockedBy', (select coalesce(jsonb_agg(jsonb_build_object(
-          'pid', b.pid, 'userName', b.usename, 'state', b.state, 'query', left(b.query, 300))), '[]')
-        from pg_stat_activity b where b.pid = any (pg_blocking_pids(a.pid))))), '[]')
-    from pg_stat_activity a
-    where a.backend_type <> 'pg_cron launcher' and a.pid in (
-      select d.job_pid from cron.job_run_details d
-      where d.status in ('starting', 'connecting', 'sending', 'running')
-        and (d.runid = any (array[${openRunIds.map(integer).join(", ")}]::bigint[])
-             or d.runid > ${
-    from.cursor === null ? "(select max(runid) - 2000 from cron.job_run_details)" : integer(from.cursor)
-  })))`;
-}
+      'blockedBy', (select coalesce(json_agg(json_build_object(
+          'pid', b.pid, 'userName', pg_get_userbyid(b.usesysid), 'state', b.state, 'query', left(b.query, 300))), '[]')
+        from activity b where b.pid = any (pg_blocking_pids(a.pid))))), '[]')
+    from activity a where a.backend_type <> 'pg_cron launcher' and a.pid in (
+      select d.job_pid from (select * from runs union all select * from reread) d
+      where d.status in ('starting', 'connecting', 'sending', 'running')))`;
 
 function runsOf(from: ReadFrom, limits: ReadLimits): string {
   if (from === "jobs only") return NO_RUNS;
