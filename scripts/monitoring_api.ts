@@ -28,7 +28,9 @@ import {
 } from "./monitor/connection.ts";
 import { MonitorError } from "./monitor/errors.ts";
 import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
-import { type Hub, openHub } from "./monitor/hub_client.ts";
+import { type Hub, openHub, openHubDatabase } from "./monitor/hub_client.ts";
+import { type Replay, replay, type Thresholds } from "./replay.ts";
+import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
   type HistoryFilter,
@@ -230,6 +232,34 @@ export class MonitoringAPI implements AsyncDisposable {
   /** Every project that the hub knows, with how its jobs are. */
   async listProjects(): Promise<Project[]> {
     return await readProjects(this.#hub);
+  }
+
+  /**
+   * What the rules would have told over the history that exists, job by job, so that thresholds can be chosen from
+   * evidence. Reads a project's own history where its URL is known here, else the hub's log.
+   *
+   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where its history cannot be read.
+   */
+  async replay(options: { project?: string | undefined } & Thresholds & { days: number }): Promise<Replay[]> {
+    const { project, ...thresholds } = options;
+    if (project !== undefined) await this.#expectProject(project);
+    const names = project === undefined ? (await this.listProjects()).map(({ name }) => name) : [project];
+    const { caCert, projectUrls = {} } = this.#connection;
+    const hub = openHubDatabase(this.#connection);
+    try {
+      const replays: Replay[] = [];
+      for (const name of names) {
+        const databaseUrl = projectUrls[name];
+        const place = { project: name, hub, caCert, ...(databaseUrl === undefined ? {} : { databaseUrl }) };
+        replays.push(await replay({ ...place, ...thresholds }));
+      }
+      return replays;
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      throw new MonitorError(error.code === "not_found" ? "not_found" : "unreachable", error.message);
+    } finally {
+      await hub.end({ timeout: 2 }).catch(() => {});
+    }
   }
 
   /** When the last check that saw every project ended, ISO 8601; `null`: there was none yet. */

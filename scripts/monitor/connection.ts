@@ -18,6 +18,8 @@ export interface Connection {
   /** PEM of a CA to trust besides the public ones; `null`: only those. */
   readonly caCert: string | null;
   readonly origin: ConnectionOrigin;
+  /** Postgres connection strings of watched projects by name, where they are known here too. */
+  readonly projectUrls?: Readonly<Record<string, string>>;
 }
 
 /** What a connection was read from, for people: names of files and variables, never values. */
@@ -87,6 +89,7 @@ async function localConnection(rootDir: string): Promise<Connection | null> {
     secretKey: info.secret_key,
     hubDatabaseUrl: info.hub_db_url,
     caCert: null,
+    projectUrls: Object.fromEntries(info.projects.map(({ name, db_url }) => [name, db_url])),
     origin: { kind: "local stack", text: `the local stack (${shortPath(infoPath(rootDir))})` },
   };
 }
@@ -124,8 +127,19 @@ function environmentConnection(
     secretKey: values.MONITOR_SECRET_KEY,
     hubDatabaseUrl: values.SUPABASE_DB_URL,
     caCert: values.POSTGRES_CA_CERT ?? null,
+    projectUrls: projectUrls({ ...file, ...env }),
     origin: { kind: "environment", text: text.join("; ") },
   };
+}
+
+/** Secrets as the functions have them: `SMOOTHED_SUPABASE_POSTGRES_URL`. */
+function projectUrls(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(env).flatMap(([variable, url]) => {
+      const name = /^([A-Z][A-Z0-9_]*)_SUPABASE_POSTGRES_URL$/.exec(variable)?.[1]?.toLowerCase();
+      return name === undefined || url === undefined || !isPostgresUrl(url) ? [] : [[name, url]];
+    }),
+  );
 }
 
 function notConfigured(missing: readonly VariableName[], { file, stack }: Looked): MonitorError {

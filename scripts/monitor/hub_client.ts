@@ -26,14 +26,19 @@ export interface Hub {
   close(): Promise<void>;
 }
 
-/** Opens the hub; nothing connects before the first query. */
-export function openHub(connection: Connection): Hub {
-  const sql = openDatabase(connection.hubDatabaseUrl, {
+/** A connection to the hub's database; nothing connects before the first query. */
+export function openHubDatabase(connection: Connection): postgres.Sql {
+  return openDatabase(connection.hubDatabaseUrl, {
     applicationName: "supabase-job-monitor command line",
     connectTimeoutSeconds: 10,
     caCert: connection.caCert,
     tls: "always",
   });
+}
+
+/** Opens the hub; nothing connects before the first query. */
+export function openHub(connection: Connection): Hub {
+  const sql = openHubDatabase(connection);
   return {
     rows: async (doing, row, query) => {
       let found: postgres.Row[];

@@ -10,6 +10,7 @@ import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
 import { addProject } from "./commands/project.ts";
 import { addQuickStart } from "./commands/quick_start.ts";
+import { addReplay } from "./commands/replay.ts";
 import { addSchedule } from "./commands/schedule.ts";
 import { createRunner, EXIT, type ExitCode, jsonText, type World } from "./context.ts";
 import { MonitorError } from "./errors.ts";
@@ -35,6 +36,7 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addAlert(program, runner);
   program.commandsGroup("Explain:");
   addSchedule(program, runner);
+  addReplay(program, runner);
   program.helpCommand("help [command]", "show help of a command");
   if (args.length === 0) {
     program.outputHelp();

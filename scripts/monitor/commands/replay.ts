@@ -1,0 +1,91 @@
+/** `monitor replay`: what the rules would have told over the history that exists, job by job. */
+import type { Command } from "commander";
+import { z } from "zod";
+import { describeSchedule, parseSchedule } from "../../../supabase/functions/_shared/rules/schedule.ts";
+import { formatUtc } from "../../../supabase/functions/_shared/rules/text.ts";
+import type { Replay, ReplayedIncident, ReplayedJob } from "../../replay.ts";
+import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
+import { examples } from "../help.ts";
+import { type Cell, type Column, tableLines } from "../table.ts";
+import { counted } from "../words.ts";
+
+const PRESET_DAYS = 30;
+
+const number = (what: string, least: number, most: number) =>
+  z.string().transform(Number).refine((value) => value >= least && value <= most, `must be ${what}`);
+
+const options = z.object({
+  ...projectOption,
+  days: number("a number of days up to 366", 0.01, 366).default(PRESET_DAYS),
+  grace: number("minutes from 0 to 44640", 0, 44_640).optional(),
+  threshold: number("a whole number from 1 to 100", 1, 100).refine(Number.isInteger, "must be a whole number")
+    .optional(),
+});
+
+export function addReplay(program: Command, runner: Runner): void {
+  const command = program.command("replay")
+    .description("What would have been told over the past: choose thresholds from evidence")
+    .option("--project <name>", "only this project")
+    .option("--days <n>", `how far back (default: ${PRESET_DAYS})`)
+    .option("--grace <minutes>", "grace of every job, in place of its own")
+    .option("--threshold <n>", "failures in a row of every job, in place of its own")
+    .addHelpText(
+      "after",
+      examples(["replay --days 7", "replay --project smoothed --grace 10 --threshold 2"]),
+    );
+  runner.does(command, options, async (context, { options: { project, days, grace, threshold } }) => {
+    const api = await context.api();
+    const replays = await context.progress("Replaying the history", () =>
+      api.replay({
+        project,
+        days,
+        ...(grace === undefined ? {} : { graceMinutes: grace }),
+        ...(threshold === undefined ? {} : { failureThreshold: threshold }),
+      }));
+    context.show(replays, () => replays.flatMap((one) => [...replayLines(context, one)]));
+    return EXIT.fine;
+  });
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: "job", narrowest: 14 },
+  { title: "schedule", narrowest: 14 },
+  { title: "runs", align: "right" },
+  { title: "failed", align: "right" },
+  { title: "missed", align: "right" },
+  { title: "grace", align: "right" },
+  { title: "alerts", align: "right" },
+  { title: "last told", narrowest: 20 },
+];
+
+function* replayLines({ stdout }: Context, replay: Replay): Generator<string> {
+  const { paint } = stdout;
+  const alerts = replay.jobs.reduce((sum, job) => sum + job.alerts, 0) + replay.incidents.length;
+  const span = `${formatUtc(new Date(replay.since))} to ${formatUtc(new Date(replay.until))}`;
+  yield `${paint.bold(replay.project)}  ${counted(alerts, "alert")} in ${
+    counted(replay.checks, "check")
+  }, ${span}`;
+  const shortened = replay.shortened ? "; the history is shorter than was asked for" : "";
+  yield paint.dim(`from ${replay.source}${shortened}`);
+  for (const incident of replay.incidents) yield `  ${told(incident)}`;
+  if (replay.jobs.length > 0) yield* tableLines(stdout, COLUMNS, replay.jobs.map(cells));
+  yield "";
+}
+
+function cells(job: ReplayedJob): Cell[] {
+  const last = job.incidents.at(-1);
+  return [
+    { text: job.jobUser === "postgres" ? job.jobName : `${job.jobName} (as ${job.jobUser})` },
+    { text: describeSchedule(parseSchedule(job.schedule)) },
+    { text: String(job.runs) },
+    { text: String(job.failed) },
+    { text: String(job.missedSlots) },
+    { text: `${job.graceMinutes} min` },
+    { text: String(job.alerts) },
+    { text: last === undefined ? "" : told(last) },
+  ];
+}
+
+function told({ code, openedAt, summary }: ReplayedIncident): string {
+  return `${formatUtc(new Date(openedAt))} ${code}: ${summary}`;
+}
