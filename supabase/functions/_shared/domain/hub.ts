@@ -34,7 +34,7 @@ export interface JobState {
   recentRuns: RecentRun[];
 }
 
-/** A run that had not ended when last read. */
+/** A run to be read again: it had not ended when last read, or it was the newest. */
 export interface OpenRun {
   runId: number;
   firstSeenAt: number;
@@ -58,6 +58,8 @@ export interface HubKnowledge {
   runCursor: number | null;
   /** Whether the last look already found no launcher of pg_cron. */
   launcherWasMissing: boolean;
+  /** `cron.timezone` at the last look, where there was one. */
+  timeZone?: string | null;
   openRuns: OpenRun[];
   jobs: InventoryJob[];
   /** By `jobInventoryId`. */

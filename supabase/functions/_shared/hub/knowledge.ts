@@ -14,6 +14,7 @@ const knowledge = z.object({
   version: z.number(),
   runCursor: z.number().int().nullable(),
   launcherWasMissing: z.boolean(),
+  timeZone: z.string().nullable(),
   openRuns: z.array(z.object({ run_id: z.number().int(), first_seen_at: z.number() })),
   jobs: z.array(z.object({
     id: z.string(),
@@ -77,6 +78,7 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
         'runCursor', (select run_cursor from public.project_state where project_name = ${projectName}),
         'launcherWasMissing', coalesce((select settings ->> 'launcherAlive' = 'false' from public.project_state
                                         where project_name = ${projectName}), false),
+        'timeZone', (select settings ->> 'timeZone' from public.project_state where project_name = ${projectName}),
         'openRuns', coalesce((select open_runs from public.project_state where project_name = ${projectName}), '[]'),
         'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
             'id', id, 'jobType', job_type, 'jobName', job_name, 'jobUser', job_user, 'jobId', job_id,

@@ -7,6 +7,7 @@ import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob, type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
 import { redact } from "./redact.ts";
 import { loggedRun, sortRuns } from "./runs.ts";
+import { continuityOf, runsToReread } from "./continuity.ts";
 import { heldUnder, projectConditions, projectTransitions, projectViewOf } from "./judge_project.ts";
 import { parseSchedule, typicalIntervalMinutes } from "./schedule.ts";
 
@@ -49,8 +50,9 @@ export function evaluateProject(
   newId: () => string,
 ): Evaluation {
   const inventory = reconcileCron(facts, knowledge, newId);
-  const rows = rowsByJob(facts, inventory.jobs, knowledge.jobs);
-  const around = projectViewOf(facts, knowledge, now);
+  const { knownFrom, reread } = continuityOf(facts, knowledge);
+  const rows = rowsByJob([...reread, ...facts.runs], inventory.jobs, knowledge.jobs);
+  const around = projectViewOf(facts, knowledge, now, knownFrom);
   const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge, around));
   const conditions = projectConditions(facts, knowledge, judged, around);
   const lastRuns = inventory.removed.flatMap((id) =>
@@ -132,26 +134,27 @@ function observedProject(
   now: number,
   knowledge: HubKnowledge,
 ): ObservedProject {
-  const firstSeen = new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt]));
   return {
     status: "ok",
     runCursor: facts.cursor,
-    openRuns: judged.flatMap(({ open }) =>
-      open === null ? [] : [{ runId: open.runId, firstSeenAt: firstSeen.get(open.runId) ?? facts.now }]
-    ),
+    openRuns: runsToReread(judged.flatMap(({ open }) => open ?? []), facts, knowledge),
     settings: { ...facts.settings, launcherAlive: facts.launcherAlive },
     clockOffsetMs: facts.now - now,
   };
 }
 
 /** New rows by inventory id, ascending by run id; rows of jobs that nobody ever saw have none. */
-function rowsByJob(facts: CronFacts, shown: readonly ObservedJob[], known: readonly InventoryJob[]) {
+function rowsByJob(
+  runs: readonly CronRun[],
+  shown: readonly ObservedJob[],
+  known: readonly InventoryJob[],
+): Map<string, CronRun[]> {
   const ids = new Map<number, string>();
   for (const job of [...known.filter((job) => job.jobType === "pg_cron"), ...shown]) {
     if (job.jobId !== null) ids.set(job.jobId, job.id);
   }
   const rows = new Map<string, CronRun[]>();
-  for (const run of [...facts.reread, ...facts.runs]) {
+  for (const run of runs) {
     const id = ids.get(run.jobId);
     if (id === undefined) continue;
     const known = rows.get(id);

@@ -10,20 +10,16 @@ import { graceMinutes } from "./grace.ts";
 import type { AlertRoute } from "../domain/delivery.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
 import { type EndedRun, keepRecent, loggedMiss, loggedRun, type SortedRuns, sortRuns } from "./runs.ts";
-import {
-  isTimeZone,
-  nextSlot,
-  parseSchedule,
-  previousSlot,
-  type Schedule,
-  slotsBetween,
-} from "./schedule.ts";
+import { isTimeZone, parseSchedule, previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
 import { judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
 
 const MINUTE_MS = 60_000;
 
 /** How close to a slot a run must have started to show that today's schedule was already in force. */
 const FITTING_START_MS = 60_000;
+
+/** pg_cron gives up a start after 10 seconds: a row that is older and never got to its command is what a crash left. */
+const START_UP_LIMIT_MS = 60_000;
 
 /** Slots judged for one job at one check: after a longer absence of the monitor only the oldest, the rest next time. */
 const SLOTS_LIMIT = 5_000;
@@ -49,9 +45,7 @@ export interface JudgedJob {
   /** The run in progress, to be read again. */
   open: CronRun | null;
   transitions: IncidentTransition[];
-  /** First slot that was due and had no run, while nothing has run since; epoch milliseconds. */
-  overdueSince: number | null;
-  /** The newest slot that was missed, while nothing has run since. */
+  /** The newest slot that was missed, while nothing has run since; epoch milliseconds. */
   lastDue: number | null;
   report: JobReport;
 }
@@ -104,7 +98,6 @@ export function judgeJob(
     ],
     open: view.sorted.open,
     transitions: transitions(view, conclusion, incidents, knowledge.alertConfigs),
-    overdueSince: conclusion.status === "missed" ? firstDue(view) : null,
     lastDue: conclusion.status === "missed" ? lastDue(view) : null,
     report: {
       id,
@@ -144,6 +137,8 @@ export interface ProjectView {
   saturated: boolean;
   /** Whether its clock can be trusted. */
   clockOff: boolean;
+  /** Runs that started before may be gone from its history: slots up to here are not judged. */
+  knownFrom: number;
   /** By run id: when a run in progress was first seen, by the project's clock. */
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
@@ -174,19 +169,21 @@ function viewOf(
     : rows;
   const sorted = sortRuns(fresh, facts.serverStartedAt);
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
-  const history = historyOf(previous, sorted.ended, fresh);
+  const history = historyOf(previous, sorted.ended, fresh, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
     annotatedMinutes: job.graceMinutes,
   });
   const judgeable = shown.active && facts.settings.logRun && !around.clockOff;
-  const since = judgeable ? slotsSince(shown, schedule, previous, history.lastRunAt, facts) : null;
+  const sameJob = known === undefined || known.jobId === null || known.jobId === shown.jobId;
+  const since = judgeable
+    ? slotsSince(shown, schedule, sameJob ? previous : null, history.lastRunAt, facts)
+    : null;
   const slots = since === null ? { missed: [], lastDecided: null, judgedUntil: facts.knownUntil } : judgeDue(
     schedule,
-    since.judgedUntil,
-    history.lastRunAt,
-    runSpans(previous, sorted),
+    Math.max(since.judgedUntil, around.knownFrom),
+    runSpans(previous, sorted, facts.now),
     grace * MINUTE_MS,
     facts,
   );
@@ -221,8 +218,10 @@ function openRunOf(
   openSince: ReadonlyMap<number, number>,
 ): JobView["open"] {
   if (run === null) return null;
+  const since = run.startedAt ?? openSince.get(run.runId) ?? facts.now;
+  if (run.startedAt === null && facts.now - since > START_UP_LIMIT_MS) return null;
   const session = facts.sessions.find(({ pid }) => pid === run.pid) ?? null;
-  return { run, since: run.startedAt ?? openSince.get(run.runId) ?? facts.now, session };
+  return { run, since, session };
 }
 
 const NOTHING_WRITTEN = {
@@ -240,7 +239,12 @@ const NOTHING_WRITTEN = {
 };
 
 /** Counts that go on from check to check. */
-function historyOf(previous: JobState | null, ended: readonly EndedRun[], rows: readonly CronRun[]) {
+function historyOf(
+  previous: JobState | null,
+  ended: readonly EndedRun[],
+  rows: readonly CronRun[],
+  now: number,
+) {
   let consecutiveFailures = previous?.consecutiveFailures ?? 0;
   let lastSuccessAt = previous?.lastSuccessAt ?? null;
   for (const run of ended) {
@@ -249,9 +253,10 @@ function historyOf(previous: JobState | null, ended: readonly EndedRun[], rows: 
     consecutiveFailures = 0;
     lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
   }
-  const lastRunAt = rows.reduce<number | null>(
-    (latest, row) => row.startedAt !== null && row.startedAt > (latest ?? 0) ? row.startedAt : latest,
-    previous?.lastRunAt ?? null,
+  // what seems to have started in the future ran when the clock was wrong
+  const lastRunAt = [previous?.lastRunAt ?? null, ...rows.map(({ startedAt }) => startedAt)].reduce(
+    (latest, startedAt) => startedAt === null ? latest : Math.max(latest ?? 0, Math.min(startedAt, now)),
+    null,
   );
   return { consecutiveFailures, lastSuccessAt, lastRunAt };
 }
@@ -296,25 +301,31 @@ function fits(schedule: Schedule, startedAt: number, timeZone: string): boolean 
   return own !== null && startedAt - own <= FITTING_START_MS;
 }
 
-function runSpans(previous: JobState | null, sorted: SortedRuns): RunSpan[] {
-  const before = (previous?.recentRuns ?? []).filter((run) => run.status !== "running");
-  return [
+/** Runs that slots can be matched with. Those known before count with their time only: without one, they stood for a slot. */
+function runSpans(previous: JobState | null, sorted: SortedRuns, now: number): RunSpan[] {
+  const before = (previous?.recentRuns ?? []).filter((run) =>
+    run.status !== "running" && run.startedAt !== null
+  );
+  // one that has not got to its command may never do so
+  const open = sorted.open?.startedAt ?? null;
+  const spans = [
     ...before.map((run) => ({ startedAt: ms(run.startedAt), endedAt: ms(run.endedAt), open: false })),
     ...sorted.ended.map((run) => ({ startedAt: run.startedAt, endedAt: run.endedAt, open: false })),
-    ...(sorted.open === null ? [] : [{ startedAt: sorted.open.startedAt, endedAt: null, open: true }]),
+    ...(open === null ? [] : [{ startedAt: open, endedAt: null, open: true }]),
   ];
+  // started in the future: the clock was wrong then
+  return spans.filter(({ startedAt }) => (startedAt ?? 0) <= now);
 }
 
 function judgeDue(
   schedule: Schedule,
   judgedUntil: number,
-  lastRunAt: number | null,
   runs: readonly RunSpan[],
   graceMs: number,
   facts: CronFacts,
 ): SlotJudgement {
   if (schedule.kind === "interval") {
-    return judgeInterval(schedule.seconds, judgedUntil, lastRunAt, runs, graceMs, facts);
+    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts);
   }
   const due = slotsBetween(schedule, {
     after: judgedUntil,
@@ -327,35 +338,48 @@ function judgeDue(
   return judgeSlots(due.slots, runs, graceMs, until);
 }
 
-/** `N seconds` counts from the last start and has no slots: it is missed once, when nothing starts for N and the grace. */
+/**
+ * `N seconds` counts from the last start and has no slots: it is missed where nothing starts for N and the grace. A
+ * run that takes longer is followed at once.
+ */
 function judgeInterval(
   seconds: number,
   judgedUntil: number,
-  lastRunAt: number | null,
   runs: readonly RunSpan[],
   graceMs: number,
   facts: CronFacts,
 ): SlotJudgement {
-  const due = Math.max(lastRunAt ?? 0, judgedUntil) + seconds * 1000;
-  const running = runs.some((run) => run.open);
-  if (running || due + graceMs >= facts.knownUntil) {
-    const ran = lastRunAt !== null && lastRunAt > judgedUntil;
-    return { missed: [], lastDecided: ran ? lastRunAt : null, judgedUntil: ran ? lastRunAt : judgedUntil };
+  const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil };
+  let due = judgedUntil + seconds * 1000;
+  let running = false;
+  for (const { startedAt, endedAt, open } of runs) {
+    // a failure without a start came at some time unknown: nobody can say that nothing was tried
+    if (startedAt === null) return { missed: [], lastDecided: null, judgedUntil: facts.knownUntil };
+    const until = open ? facts.knownUntil : endedAt ?? startedAt;
+    if (until < judgedUntil) continue;
+    if (startedAt - due > graceMs) judgement.missed.push(due);
+    if (startedAt > judgement.judgedUntil) {
+      judgement.lastDecided = startedAt;
+      judgement.judgedUntil = startedAt;
+    }
+    due = Math.max(due, startedAt + seconds * 1000, until);
+    running ||= open;
   }
-  return { missed: [due], lastDecided: due, judgedUntil: facts.knownUntil };
+  if (running || facts.knownUntil - due <= graceMs) return judgement;
+  return { missed: [...judgement.missed, due], lastDecided: due, judgedUntil: facts.knownUntil };
 }
 
-function firstDue(view: FullView): number | null {
-  const since = Math.max(view.lastRunAt ?? 0, view.slotsSince ?? 0);
-  return view.schedule.kind === "interval"
-    ? since + view.schedule.seconds * 1000
-    : nextSlot(view.schedule, since, view.settings.timeZone);
-}
-
+/** The newest slot that was missed, also where it was so at an earlier look; `null` if none is known since slots count. */
 function lastDue(view: FullView): number | null {
   const newest = view.slots.missed.at(-1);
-  if (newest !== undefined || view.schedule.kind === "interval") return newest ?? firstDue(view);
-  return previousSlot(view.schedule, view.slots.judgedUntil + 1, view.settings.timeZone);
+  if (newest !== undefined) return newest;
+  const since = view.slotsSince ?? Infinity;
+  if (view.schedule.kind === "interval") {
+    const due = Math.max(view.lastRunAt ?? 0, since) + view.schedule.seconds * 1000;
+    return due <= view.now ? due : null;
+  }
+  const slot = previousSlot(view.schedule, view.slots.judgedUntil + 1, view.settings.timeZone);
+  return slot !== null && slot > since ? slot : null;
 }
 
 function conclude(view: FullView): Conclusion {
@@ -369,7 +393,8 @@ function conclude(view: FullView): Conclusion {
   }
   const doubt = doubtOf(view);
   const status = doubt === null ? "healthy" : "unknown";
-  const code = main?.code ?? doubt?.[0] ?? null;
+  // what is over is told now, and is no word about how the job is
+  const code = (main?.gravity === "over" ? null : main?.code) ?? doubt?.[0] ?? null;
   return { status, verdicts, code, summary: main?.summary ?? doubt?.[1] ?? "the last run succeeded" };
 }
 
@@ -387,7 +412,9 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
       ? ["no_run_yet", "no run has been seen yet"]
       : ["first_run", "the first run that was seen is in progress"];
   }
-  if (view.lastFinished.status === "unknown") return ["cut_off", "the last run never said how it ended"];
+  if (view.lastFinished.status === "unknown") {
+    return ["cut_off", view.lastFinished.message ?? "the last run never said how it ended"];
+  }
   if (view.lastFinished.status === "failed") {
     const threshold = view.job.failureThreshold ?? 1;
     return [

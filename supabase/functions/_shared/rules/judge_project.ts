@@ -23,15 +23,23 @@ export interface ProjectCondition {
   severity: Severity;
   summary: string;
   detail: IncidentDetail;
+  /** Inventory ids of the jobs whose misses it explains. */
+  explains?: readonly string[];
 }
 
 /** What each job's judgement needs of its project. */
-export function projectViewOf(facts: CronFacts, knowledge: HubKnowledge, now: number): ProjectView {
+export function projectViewOf(
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  now: number,
+  knownFrom: number,
+): ProjectView {
   const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
   const { maxRunningJobs } = facts.settings;
   return {
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
+    knownFrom,
     openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
     known: new Map(knowledge.jobs.map((job) => [job.id, job])),
     incidents: Map.groupBy(
@@ -65,7 +73,7 @@ export function projectConditions(
 
 /**
  * The launcher is gone at two looks in a row, or at one while jobs are overdue; or, where it cannot be seen or seems
- * well, several jobs are overdue and not one run began since the first of them was due.
+ * well, several jobs missed a slot that came after the last run of any job and after the server's start.
  */
 function schedulerDown(
   facts: CronFacts,
@@ -73,9 +81,10 @@ function schedulerDown(
   active: readonly JudgedJob[],
 ): ProjectCondition | null {
   const overdue = active.filter(({ report }) => report.status === "missed");
-  const firstDue = Math.min(...overdue.map(({ overdueSince }) => overdueSince ?? Infinity));
-  const ranSince = active.some(({ state }) => (state.lastRunAt ?? 0) >= firstDue);
-  const silent = overdue.length >= OVERDUE_JOBS && !ranSince && facts.serverStartedAt < firstDue;
+  const lastRun = Math.max(0, ...active.map(({ state }) => state.lastRunAt ?? 0));
+  const quietSince = Math.max(lastRun, facts.serverStartedAt);
+  const unmet = overdue.flatMap(({ lastDue }) => lastDue !== null && lastDue > quietSince ? [lastDue] : []);
+  const silent = unmet.length >= OVERDUE_JOBS;
   const gone = facts.launcherAlive === false && (knowledge.launcherWasMissing || overdue.length > 0);
   if (!silent && !gone) return null;
   const held = overdue.map(({ report }) => report.jobName).sort();
@@ -86,11 +95,12 @@ function schedulerDown(
     severity: critical ? "critical" : "important",
     summary: gone
       ? `pg_cron's launcher is not running${many}`
-      : `no job has run for ${formatDuration(facts.now - firstDue)}${many}: pg_cron starts nothing`,
+      : `no job has run for ${formatDuration(facts.now - quietSince)}${many}: pg_cron starts nothing`,
     detail: {
       heldJobs: held.slice(0, 50),
-      expectedAt: Number.isFinite(firstDue) ? new Date(firstDue).toISOString() : null,
+      expectedAt: unmet.length > 0 ? new Date(Math.min(...unmet)).toISOString() : null,
     },
+    explains: overdue.map(({ report }) => report.id),
   };
 }
 
@@ -107,6 +117,7 @@ function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondit
     summary: `the server was down until ${formatUtc(new Date(facts.serverStartedAt))}: ` +
       `${lost.length} jobs missed runs that pg_cron does not make up`,
     detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, 50) },
+    explains: lost.map(({ report }) => report.id),
   };
 }
 
@@ -130,7 +141,7 @@ export function projectTransitions(
       // one fault followed by another is not good news
       deliveries: conditions.length === 0 ? deliveries(incident.severity) : [],
     })),
-    ...conditions.map((condition): IncidentTransition => {
+    ...conditions.map(({ explains: _, ...condition }): IncidentTransition => {
       const known = open.find((incident) => incident.code === condition.code);
       if (known !== undefined) return { action: "update", id: known.id, ...condition };
       const subject = { subjectKind: "project", subjectId: project.name, jobInventoryId: null } as const;
@@ -139,17 +150,15 @@ export function projectTransitions(
   ];
 }
 
-/** Conditions that explain why jobs are overdue. */
-const EXPLAINS_MISSES: ReadonlySet<string> = new Set(["scheduler_down", "server_was_down"]);
-
-/** Misses of single jobs say nothing new under such a condition: they open once it is over and they still hold. */
+/** Misses that a condition explains say nothing new: they open once it is over and they still hold. */
 export function heldUnder(
   conditions: readonly ProjectCondition[],
   transitions: readonly IncidentTransition[],
 ): IncidentTransition[] {
-  if (!conditions.some(({ code }) => EXPLAINS_MISSES.has(code))) return [...transitions];
+  const explained = new Set(conditions.flatMap(({ explains }) => explains ?? []));
   return transitions.filter((transition) =>
     !(transition.action === "open" && transition.resolution === undefined &&
-      (transition.code === "missed" || transition.code === "never_ran"))
+      (transition.code === "missed" || transition.code === "never_ran") &&
+      explained.has(transition.subjectId))
   );
 }

@@ -9,6 +9,9 @@ const RECENT_RUNS = 24;
 /** And at most, when many may still matter to undecided slots. */
 const RECENT_RUNS_LIMIT = 200;
 
+/** pg_cron's own message where a job was paused or unscheduled while it ran: somebody's wish, not a failure. */
+const CANCELED = "job canceled";
+
 /** A run with its id. */
 export interface EndedRun extends FinishedRun {
   runId: number;
@@ -36,6 +39,9 @@ export function sortRuns(rows: readonly CronRun[], serverStartedAt: number): Sor
     const { runId, startedAt, endedAt } = row;
     if (row.status === "succeeded") {
       sorted.ended.push({ runId, status: "success", message: row.message, startedAt, endedAt });
+    } else if (row.status === "failed" && row.message === CANCELED) {
+      const message = "canceled: the job was paused or unscheduled while it ran";
+      sorted.ended.push({ runId, status: "unknown", message, startedAt, endedAt });
     } else if (row.status === "failed") {
       sorted.ended.push({ runId, status: "failed", message: row.message, startedAt, endedAt });
     } else if (index < rows.length - 1 || (startedAt !== null && startedAt < serverStartedAt)) {

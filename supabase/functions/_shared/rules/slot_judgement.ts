@@ -25,7 +25,8 @@ const CLOCK_TOLERANCE_MS = 5_000;
 
 /**
  * Judges slots. A run belongs to the newest slot at or before its start; one that finds that slot taken
- * (it queued behind a long run) belongs to the oldest free slot within grace. A slot that came while a
+ * (it queued behind a long run or a stalled launcher) makes one more slot met: the newest free one that can be, if
+ * each run may stand for any slot within grace before it. A slot that came while a
  * run was in progress is not missed: pg_cron queues it. A run without a start time stands for one slot.
  *
  * @param slots Due times after the last judgement, ascending, up to `knownUntil`.
@@ -40,34 +41,81 @@ export function judgeSlots(
   knownUntil: number,
 ): SlotJudgement {
   const taken = new Set<number>();
-  let floating = 0;
-  const late: number[] = [];
+  const undated: { from: number; until: number }[] = [];
+  let lastStart = -Infinity;
+  const inTime: number[] = [];
+  const metLate = new Set<number>();
+  let queued = 0;
   for (const run of runs) {
-    if (run.startedAt === null) floating++;
+    if (run.startedAt === null) undated.push({ from: lastStart, until: Infinity });
     else {
-      const own = lastAtOrBefore(slots, run.startedAt + CLOCK_TOLERANCE_MS);
+      for (const one of undated) one.until = Math.min(one.until, run.startedAt);
+      lastStart = run.startedAt;
+      const own = lastAtOrBefore(slots, run.startedAt) ??
+        lastAtOrBefore(slots, run.startedAt + CLOCK_TOLERANCE_MS);
       if (own === null) continue;
-      if (taken.has(own)) late.push(run.startedAt);
-      else taken.add(own);
+      const free = !taken.has(own);
+      taken.add(own);
+      if (!free) queued++;
+      // a run later than grace is good for its own slot only
+      if (run.startedAt - own <= graceMs) inTime.push(run.startedAt);
+      else if (free) metLate.add(own);
     }
   }
-  for (const start of late) {
-    const free = slots.find((slot) => slot >= start - graceMs && slot <= start && !taken.has(slot));
-    if (free !== undefined) taken.add(free);
+  if (queued > 0) {
+    const open = slots.filter((slot) => !metLate.has(slot));
+    fillFromQueue(open, taken, inTime.sort((a, b) => a - b), graceMs, { queued, knownUntil });
   }
 
   const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil: knownUntil };
   for (const slot of slots) {
-    const met = taken.has(slot) || inProgress(runs, slot);
-    if (!met && floating === 0 && knownUntil <= slot + graceMs) {
+    const met = taken.has(slot) || inProgress(runs, slot) || takeUndated(undated, slot);
+    if (!met && knownUntil <= slot + graceMs) {
       judgement.judgedUntil = slot - 1;
       break;
     }
-    if (!met && floating > 0) floating--;
-    else if (!met) judgement.missed.push(slot);
+    if (!met) judgement.missed.push(slot);
     judgement.lastDecided = slot;
   }
   return judgement;
+}
+
+/** Takes the first run without a start that came between two others as the slot does. */
+function takeUndated(undated: { from: number; until: number }[], slot: number): boolean {
+  const found = undated.findIndex(({ from, until }) => from <= slot && slot <= until);
+  if (found >= 0) undated.splice(found, 1);
+  return found >= 0;
+}
+
+/**
+ * Takes the newest free slots that the runs can be matched with as well, without freeing one that is taken. Those still
+ * within grace come last: they may get a run of their own.
+ */
+function fillFromQueue(
+  slots: readonly number[],
+  taken: Set<number>,
+  starts: readonly number[],
+  graceMs: number,
+  { queued, knownUntil }: { queued: number; knownUntil: number },
+): void {
+  const due = (slot: number) => slot + graceMs < knownUntil;
+  let left = queued;
+  for (const slot of [...slots.filter(due).toReversed(), ...slots.filter((slot) => !due(slot))]) {
+    if (left === 0) return;
+    if (taken.has(slot)) continue;
+    if (!canMatch(slots.filter((one) => one === slot || taken.has(one)), starts, graceMs)) continue;
+    taken.add(slot);
+    left--;
+  }
+}
+
+/** Whether each slot can have a run of its own that started within grace; both ascending. */
+function canMatch(slots: readonly number[], starts: readonly number[], graceMs: number): boolean {
+  let next = 0;
+  return slots.every((slot) => {
+    while ((starts[next] ?? Infinity) < slot - CLOCK_TOLERANCE_MS) next++;
+    return (starts[next++] ?? Infinity) <= slot + graceMs;
+  });
 }
 
 function lastAtOrBefore(slots: readonly number[], instant: number): number | null {

@@ -6,7 +6,7 @@ import type { Check, JobView } from "./check.ts";
 
 const LIMITS = {
   annotated: "its max_runtime_minutes",
-  learned: "five times the longest of its recent runs",
+  learned: "several times the longest of its recent runs",
   default: "what a job of unknown duration may take",
 } as const;
 
@@ -14,6 +14,8 @@ export const stuck: Check = {
   code: "stuck",
   evaluate(view) {
     if (view.open === null) return null;
+    // the clock was set since the last look: nobody can say how long it has run
+    if (view.previous?.verdict === "clock_off") return null;
     const limit = runtimeLimit(view.job.maxRuntimeMinutes, view.recentRuns);
     const age = view.now - view.open.since;
     if (age <= limit.ms) return null;

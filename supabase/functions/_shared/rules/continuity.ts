@@ -1,0 +1,79 @@
+/**
+ * Whether the history of runs goes on where the last look ended: rows are purged, tables emptied, backups restored.
+ * The newest run of each look is read again at the next one; what became of it tells.
+ */
+import type { CronFacts, CronRun } from "../domain/facts.ts";
+import type { HubKnowledge, OpenRun } from "../domain/hub.ts";
+
+/** What a look's runs are worth. */
+export interface Continuity {
+  /**
+   * Runs that started before may be gone, or were due by another time zone: slots up to here cannot be judged.
+   * Epoch milliseconds; `-Infinity`: all is known.
+   */
+  knownFrom: number;
+  /** The runs read again that may have news: without those that had ended when they were last read. */
+  reread: CronRun[];
+}
+
+/** Compares the newest run of the last look with what is there now. Rows are taken to be deleted oldest first. */
+export function continuityOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
+  const { knownFrom, reread } = historyOf(facts, knowledge);
+  const before = knowledge.timeZone ?? facts.settings.timeZone;
+  // only a start of the server changes it, and nobody knows which of the starts since did
+  const moved = before !== facts.settings.timeZone;
+  return { knownFrom: moved ? Math.max(knownFrom, facts.serverStartedAt) : knownFrom, reread };
+}
+
+function historyOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
+  const known = knownRuns(knowledge);
+  const reread = facts.reread.filter((run) => !known.get(run.runId)?.ended || isAnother(run, known));
+  if (facts.reading === "restored") return { knownFrom: facts.now, reread };
+  const { runCursor } = knowledge;
+  if (runCursor === null || !knowledge.openRuns.some(({ runId }) => runId === runCursor)) {
+    return { knownFrom: -Infinity, reread };
+  }
+  const anchor = facts.reread.find(({ runId }) => runId === runCursor);
+  if (anchor === undefined) {
+    const oldest = facts.runs.find((run) => run.startedAt !== null)?.startedAt;
+    return { knownFrom: oldest ?? facts.knownUntil, reread };
+  }
+  // its number is taken by another run: the history was replaced, and has outgrown the cursor since
+  return { knownFrom: isAnother(anchor, known) ? facts.knownUntil : -Infinity, reread };
+}
+
+/** Runs to be read again at the next look: those in progress, and the newest. */
+export function runsToReread(open: readonly CronRun[], facts: CronFacts, knowledge: HubKnowledge): OpenRun[] {
+  const firstSeen = new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt]));
+  const runIds = new Set(open.map(({ runId }) => runId));
+  if (facts.cursor !== null) runIds.add(facts.cursor);
+  return [...runIds].map((runId) => ({ runId, firstSeenAt: firstSeen.get(runId) ?? facts.now }));
+}
+
+interface KnownRun {
+  jobId: number | null;
+  startedAt: number | null;
+  ended: boolean;
+}
+
+/** The runs that are read again, as the last look saw them. */
+function knownRuns(knowledge: HubKnowledge): Map<number, KnownRun> {
+  const reread = new Set(knowledge.openRuns.map(({ runId }) => runId));
+  const known = new Map<number, KnownRun>();
+  for (const { id, jobId } of knowledge.jobs) {
+    for (const { runId, status, startedAt } of knowledge.states.get(id)?.recentRuns ?? []) {
+      if (runId === null || !reread.has(runId)) continue;
+      const start = startedAt === null ? null : Date.parse(startedAt);
+      known.set(runId, { jobId, startedAt: start, ended: status !== "running" });
+    }
+  }
+  return known;
+}
+
+/** Whether a number stands for another run than before. A start that was not known yet is no difference. */
+function isAnother(run: CronRun, known: ReadonlyMap<number, KnownRun>): boolean {
+  const before = known.get(run.runId);
+  if (before === undefined) return false;
+  if (before.jobId !== run.jobId) return true;
+  return before.startedAt !== run.startedAt && (before.ended || before.startedAt !== null);
+}

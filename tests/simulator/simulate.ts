@@ -1,0 +1,305 @@
+/** Runs one world with the monitor's rules looking at it, and keeps the score. */
+import type { CronFacts } from "../../supabase/functions/_shared/domain/facts.ts";
+import type { IncidentTransition } from "../../supabase/functions/_shared/domain/observation.ts";
+import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
+import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
+import { evaluateProject, evaluateUnreadable } from "../../supabase/functions/_shared/rules/evaluate.ts";
+import { agendaFrom } from "./agenda.ts";
+import { emptyHub, record } from "./hub.ts";
+import type { Injection } from "./injections.ts";
+import type { JobSpec } from "./jobs.ts";
+import { lookAt, type LookLimits, UNREACHABLE } from "./look.ts";
+import { projectWith, purge } from "./project.ts";
+import { type Random, seededRandom } from "./random.ts";
+import { type Claim, faultOfClaim, faultOfRecovery, holds, tells } from "./truth.ts";
+import { type Climate, planWeather, type Weather } from "./weather.ts";
+import { clockOf, DAY, HOUR, MINUTE, SECOND, type Settings, type World } from "./world.ts";
+
+/** A world to be drawn. */
+export interface Plan {
+  seed: number;
+  /** True time, epoch milliseconds. */
+  from: number;
+  days: number;
+  timeZone: string;
+  specs: readonly JobSpec[];
+  climate: Climate;
+  /** Usual minutes between two looks. */
+  lookEvery: number;
+}
+
+/** An alarm without a reason, or a fault that was not told. */
+export interface Finding {
+  at: number;
+  kind: "false alarm" | "false recovery" | "told late" | "not found";
+  what: string;
+}
+
+/** What a world came to. */
+export interface Score {
+  seed: number;
+  jobs: number;
+  looks: number;
+  unread: number;
+  runs: number;
+  /** Incidents opened with a severity that is sent. */
+  alarms: number;
+  findings: Finding[];
+  /** Misses during something that was taken back between two looks, so that no fact shows it: by what it was. */
+  unknowable: Map<string, number>;
+  /** Every fault that a look could have seen; the others were over, or hidden by something else, before any look. */
+  faults: Injection[];
+  unobservable: number;
+  /** By kind: how long after it began, and after it could be known, each was told. Milliseconds. */
+  latencies: Map<string, { sinceBegin: number[]; sinceKnowable: number[] }>;
+}
+
+const PROJECT = { name: "simulated", ref: null };
+const LIMITS: LookLimits = { firstRuns: 2_000, lookBackRuns: 20_000, pageRuns: 5_000, pages: 10 };
+const SETTLE_MS = 2 * HOUR;
+
+interface Simulation {
+  world: World;
+  hub: HubKnowledge;
+  plan: Plan;
+  random: Random;
+  weather: Weather;
+  score: Score;
+  nextId: number;
+  specs: ReadonlyMap<string, JobSpec>;
+  /** True time of the looks that saw the project. */
+  looks: number[];
+}
+
+/** Lets a world run its time. */
+export function simulate(plan: Plan): Score {
+  const random = seededRandom(plan.seed);
+  const agenda = agendaFrom(plan.from);
+  const until = plan.from + plan.days * DAY;
+  const world = projectWith(agenda, random, settingsOf(plan, random), plan.specs);
+  world.statsVisible = random.chance(0.75);
+  const weather = planWeather(world, plan.specs, plan.climate, plan.from + SETTLE_MS, until);
+  const simulation: Simulation = {
+    world,
+    hub: emptyHub(),
+    plan,
+    // looks draw from a source of their own, so that the rules cannot change the world
+    random: seededRandom(plan.seed + 1),
+    weather,
+    score: {
+      seed: plan.seed,
+      jobs: plan.specs.length,
+      looks: 0,
+      unread: 0,
+      runs: 0,
+      alarms: 0,
+      findings: [],
+      unknowable: new Map(),
+      faults: [],
+      unobservable: 0,
+      latencies: new Map(),
+    },
+    nextId: 0,
+    specs: new Map(plan.specs.map((spec) => [spec.id, spec])),
+    looks: [],
+  };
+  planLooks(simulation, plan.from + random.between(MINUTE, 20 * MINUTE));
+  planPurges(world);
+  agenda.runUntil(until);
+  return conclude(simulation);
+}
+
+function settingsOf(plan: Plan, random: Random): Settings {
+  const backgroundWorkers = random.chance(0.25);
+  return {
+    timeZone: plan.timeZone,
+    logRun: true,
+    maxRunningJobs: backgroundWorkers ? 8 : 32,
+    pgCronVersion: random.chance(0.8) ? "1.6" : "1.5",
+    backgroundWorkers,
+  };
+}
+
+/** Old rows go, as a job that people write for it does; the simulator's memory is bounded by it too. */
+function planPurges(world: World): void {
+  world.agenda.at(world.agenda.now + 12 * HOUR, () => {
+    purge(world, 4 * DAY);
+    for (const truth of world.truths.values()) {
+      for (const at of truth.unmet.keys()) if (at < clockOf(world) - 40 * DAY) truth.unmet.delete(at);
+      if (truth.late.length > 2_000) truth.late.splice(0, 1_000);
+    }
+    planPurges(world);
+  });
+}
+
+function planLooks(simulation: Simulation, time: number): void {
+  const { world, random, plan, weather } = simulation;
+  world.agenda.at(time, () => {
+    const absent = weather.absences.some(({ from, until }) => from <= time && time < until);
+    if (!absent) look(simulation);
+    // people press a button now and then
+    if (!absent && random.chance(0.03)) {
+      world.agenda.at(time + random.between(SECOND, 5 * MINUTE), () => look(simulation));
+    }
+    const regular = Math.ceil((time + MINUTE) / (plan.lookEvery * MINUTE)) * plan.lookEvery * MINUTE;
+    planLooks(simulation, regular + random.between(0, 50 * SECOND));
+  });
+}
+
+function look(simulation: Simulation): void {
+  const { world, hub, score } = simulation;
+  score.looks++;
+  const facts = lookAt(world, hub, LIMITS);
+  if (facts === null) score.unread++;
+  const now = Math.round(world.agenda.now);
+  if (facts !== null) simulation.looks.push(now);
+  const evaluation = facts === null
+    ? evaluateUnreadable(PROJECT, UNREACHABLE, hub)
+    : evaluateProject(PROJECT, facts, hub, now, () => `job ${simulation.nextId++}`);
+  const names = new Map(hub.jobs.map((job) => [job.id, job.jobName]));
+  for (const job of evaluation.observations.jobs ?? []) names.set(job.id, job.jobName);
+  const transitions = evaluation.observations.incidents ?? [];
+  for (const transition of transitions) judge(simulation, transition, names);
+  expect(simulation, facts, transitions, names);
+  record(hub, evaluation.observations, now, (name) => notesOf(simulation, name));
+}
+
+/** What people wrote about a job, by its name: what they wrote goes with the name. */
+function notesOf({ specs }: Simulation, jobName: string): Partial<JobAnnotations> {
+  return specs.get(jobName)?.notes ?? {};
+}
+
+function judge(
+  simulation: Simulation,
+  transition: IncidentTransition,
+  names: ReadonlyMap<string, string>,
+): void {
+  const { world, score } = simulation;
+  if (transition.action === "resolve") judgeRecovery(simulation, transition, names);
+  if (transition.action !== "open" || transition.severity === "info") return;
+  score.alarms++;
+  const claim: Claim = {
+    subject: transition.subjectKind === "project" ? "project" : "job",
+    jobName: names.get(transition.subjectId) ?? null,
+    code: transition.code,
+    expectedAt: transition.detail.expectedAt ?? null,
+    summary: transition.summary,
+  };
+  const fault = faultOfClaim(world, claim, notesOf(simulation, claim.jobName ?? ""));
+  if (fault === null) return;
+  const hidden = hiddenCause(simulation, claim);
+  if (hidden !== null) {
+    score.unknowable.set(hidden, (score.unknowable.get(hidden) ?? 0) + 1);
+    return;
+  }
+  const whose = claim.jobName ?? "project";
+  score.findings.push({
+    at: world.agenda.now,
+    kind: "false alarm",
+    what: `${whose}: ${claim.code} (${transition.severity}): ${claim.summary}; but ${fault}`,
+  });
+}
+
+/** What has recovered has to be well. */
+function judgeRecovery(
+  { world, hub, score }: Simulation,
+  { id, resolution }: Extract<IncidentTransition, { action: "resolve" }>,
+  names: ReadonlyMap<string, string>,
+): void {
+  const incident = hub.incidents.find((one) => one.id === id);
+  if (resolution !== "recovered" || incident === undefined) return;
+  const jobName = incident.subjectKind === "job" ? names.get(incident.subjectId) ?? null : null;
+  const fault = faultOfRecovery(world, { jobName, code: incident.code, openedAt: incident.openedAt });
+  if (fault === null) return;
+  const what = `${jobName ?? "project"}: ${incident.code} has recovered; but ${fault}`;
+  score.findings.push({ at: world.agenda.now, kind: "false recovery", what });
+}
+
+/** What a miss fell into, where it came and went without a look at it. */
+function hiddenCause({ world, looks }: Simulation, { jobName, code, expectedAt }: Claim): string | null {
+  if (code !== "missed" || expectedAt === null) return null;
+  const slot = Date.parse(expectedAt) - world.clockOffset;
+  const found = world.hidden.find((one) =>
+    (one.jobName === null || one.jobName === jobName) && one.from <= slot && slot <= one.until &&
+    !looks.some((look) => one.from < look && look < one.until)
+  );
+  return found?.what ?? null;
+}
+
+/** Every fault that can be seen now has to be told now. */
+function expect(
+  simulation: Simulation,
+  facts: CronFacts | null,
+  transitions: readonly IncidentTransition[],
+  names: ReadonlyMap<string, string>,
+): void {
+  const { world, hub } = simulation;
+  const now = world.agenda.now;
+  for (const one of simulation.weather.injections) {
+    if (one.from > now || now > one.until + 2 * DAY || one.toldAt !== null) continue;
+    if ((facts === null) !== (one.kind === "unreachable")) continue;
+    const name = [...world.jobs.values()].find(({ spec }) => spec.id === one.specId)?.truth.name;
+    const known = hub.jobs.find((job) => job.jobName === name && job.removedAt === null);
+    const seenSince = known?.firstSeenAt ?? (one.specId === "" ? 0 : now);
+    const holding = holds(world, one, (specId) => notesOf(simulation, specId), seenSince);
+    if (holding !== null && one.held === null) one.held = { ...holding, atLook: now };
+    const said = sentencesAbout(simulation, one, transitions, names, hub);
+    if (tells(one.kind, said)) {
+      one.held ??= { since: one.from, knowable: now, atLook: now };
+      one.toldAt = now;
+    }
+  }
+}
+
+function sentencesAbout(
+  simulation: Simulation,
+  one: Injection,
+  transitions: readonly IncidentTransition[],
+  names: ReadonlyMap<string, string>,
+  hub: HubKnowledge,
+): string[] {
+  const job = [...simulation.world.jobs.values()].find(({ spec }) => spec.id === one.specId);
+  const name = job?.truth.name;
+  const subjects = new Map(hub.incidents.map((incident) => [incident.id, incident]));
+  return transitions.flatMap((transition) => {
+    if (transition.action === "resolve") return [];
+    const about = transition.action === "open" ? transition : subjects.get(transition.id);
+    if (about === undefined) return [];
+    const ofProject = about.subjectKind === "project";
+    const told = ofProject
+      ? one.specId === "" || (transition.detail.heldJobs ?? []).includes(name ?? "")
+      : names.get(about.subjectId) === name;
+    return told ? [transition.summary, ...(transition.detail.also ?? [])] : [];
+  });
+}
+
+function conclude({ world, weather, score }: Simulation): Score {
+  score.runs = world.runsStarted;
+  for (const one of weather.injections) {
+    if (one.held === null) {
+      score.unobservable++;
+      continue;
+    }
+    score.faults.push(one);
+    if (one.toldAt === null) {
+      const since = new Date(one.held.since).toISOString();
+      score.findings.push({
+        at: one.held.atLook,
+        kind: "not found",
+        what: `${one.specId || "project"}: ${one.kind} since ${since}`,
+      });
+      continue;
+    }
+    if (one.toldAt - one.held.atLook > MINUTE) {
+      const what = `${one.specId || "project"}: ${one.kind}, known at ${
+        new Date(one.held.atLook).toISOString()
+      }`;
+      score.findings.push({ at: one.toldAt, kind: "told late", what });
+    }
+    const known = score.latencies.get(one.kind) ?? { sinceBegin: [], sinceKnowable: [] };
+    score.latencies.set(one.kind, known);
+    known.sinceBegin.push(one.toldAt - one.held.since);
+    known.sinceKnowable.push(Math.max(0, one.toldAt - one.held.knowable));
+  }
+  return score;
+}

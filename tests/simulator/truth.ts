@@ -1,0 +1,368 @@
+/** Holds what the monitor says against what is true: which alarm has a reason, which fault has to be told by now. */
+import { graceMinutes } from "../../supabase/functions/_shared/rules/grace.ts";
+import { typicalIntervalMinutes } from "../../supabase/functions/_shared/rules/schedule.ts";
+import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
+import type { Injection } from "./injections.ts";
+import {
+  clockOf,
+  DAY,
+  HOUR,
+  type JobTruth,
+  MINUTE,
+  SECOND,
+  type Slot,
+  type Span,
+  type StoredJob,
+  type World,
+} from "./world.ts";
+
+/** Two clocks, two roundings. */
+const SLACK = 2 * SECOND;
+
+/** What the monitor says of a job or of the project. */
+export interface Claim {
+  subject: "job" | "project";
+  /** The inventory's name of the job. */
+  jobName: string | null;
+  code: string;
+  /** ISO time that the claim is about, if it names one. */
+  expectedAt: string | null;
+  summary: string;
+}
+
+/** Why a claim is wrong, or `null` where it has a reason. */
+export function faultOfClaim(world: World, claim: Claim, notes: Partial<JobAnnotations>): string | null {
+  if (claim.subject === "project") return faultOfProjectClaim(world, claim);
+  const name = claim.jobName ?? "";
+  const job = jobNamed(world, name);
+  const truth = world.truths.get(name);
+  if (job === undefined || truth === undefined) return "there is no such job";
+  switch (claim.code) {
+    case "failed":
+      if (truth.lastOutcome !== "failed") return `its last run was ${truth.lastOutcome}`;
+      return truth.failures >= (notes.failureThreshold ?? 1) ? null : `only ${truth.failures} failures`;
+    case "missed":
+    case "never_ran":
+      return faultOfMiss(world, job, claim, notes);
+    case "stuck":
+      return faultOfStuck(world, job, notes);
+    case "criteria_not_met":
+      return truth.lastUnmet && truth.lastOutcome === "success" ? null : "its last run was a success";
+    case "overrun":
+      return overrunSince(world, job, -SLACK) === null ? "its runs are shorter than its interval" : null;
+    case "slow":
+      return slowEnough(world, truth, notes);
+    case "schedule_invalid":
+      return job.parsed.kind === "invalid" ? null : "its schedule is valid";
+    case "never_fires":
+      return job.schedule === "0 0 31 2 *" ? null : "its schedule fires";
+    default:
+      return `no truth is known for "${claim.code}"`;
+  }
+}
+
+function faultOfProjectClaim(world: World, claim: Claim): string | null {
+  switch (claim.code) {
+    case "unreachable":
+      return world.serverUp && !world.cutOff ? "it can be reached" : null;
+    case "log_run_off":
+      return world.settings.logRun ? "runs are logged" : null;
+    case "clock_off":
+      return Math.abs(world.clockOffset) > 5 * MINUTE - SLACK ? null : "its clock is right";
+    case "server_was_down": {
+      const startedAt = world.serverStartedAt - world.clockOffset;
+      return wasIdle(world, startedAt - MINUTE, startedAt + MINUTE) ? null : "the server has not been down";
+    }
+    case "scheduler_down": {
+      const since = claim.expectedAt === null
+        ? world.agenda.now
+        : Date.parse(claim.expectedAt) - world.clockOffset;
+      return wasIdle(world, since - 6 * MINUTE, world.agenda.now) ? null : "the launcher has worked";
+    }
+    default:
+      return `no truth is known for "${claim.code}"`;
+  }
+}
+
+/** Why something has not recovered, or `null` where it has. */
+export function faultOfRecovery(
+  world: World,
+  { jobName, code, openedAt }: { jobName: string | null; code: string; openedAt: number },
+): string | null {
+  if (jobName === null) {
+    const idle = !world.launcher.up && world.serverUp && world.launcher.broken !== null;
+    return code === "scheduler_down" && idle
+      ? "the launcher is not there"
+      : faultOfProjectRecovery(world, code);
+  }
+  const truth = world.truths.get(jobName);
+  if (truth === undefined || world.settings.logRun === false) return null;
+  const current = truth.current;
+  if (code === "stuck" && current !== null && current.began < openedAt && current.injection !== null) {
+    return "the same run is in progress";
+  }
+  if (code === "failed" && truth.lastOutcome === "failed" && truth.lastEndedAt < world.agenda.now - SLACK) {
+    return "its last run failed";
+  }
+  if (code !== "missed" && code !== "never_ran") return null;
+  const ran = truth.spans.some(({ began }) => began > openedAt - 2 * DAY) || current !== null;
+  return ran ? null : "it has not run";
+}
+
+function faultOfProjectRecovery(world: World, code: string): string | null {
+  if (code === "unreachable" && (world.cutOff || !world.serverUp)) return "it cannot be reached";
+  if (code === "clock_off" && Math.abs(world.clockOffset) > 5 * MINUTE + SLACK) return "its clock is wrong";
+  return code === "log_run_off" && !world.settings.logRun ? "runs are not logged" : null;
+}
+
+/** Whether the launcher did nothing at some time between, true time. */
+export function wasIdle(world: World, from: number, until: number): boolean {
+  return world.launcher.idle.some((one) => one.from <= until && (one.until ?? Infinity) >= from);
+}
+
+/** A job by the name that the inventory gives it. */
+export function jobNamed(world: World, name: string): StoredJob | undefined {
+  for (const job of world.jobs.values()) {
+    if (job.truth.name === name) return job;
+  }
+  return undefined;
+}
+
+function graceOf(job: StoredJob, notes: Partial<JobAnnotations>): number {
+  const intervalMinutes = typicalIntervalMinutes(job.parsed);
+  return graceMinutes({ intervalMinutes, annotatedMinutes: notes.graceMinutes ?? null }) * MINUTE;
+}
+
+function faultOfMiss(
+  world: World,
+  job: StoredJob,
+  claim: Claim,
+  notes: Partial<JobAnnotations>,
+): string | null {
+  const grace = graceOf(job, notes);
+  if (job.parsed.kind === "interval") {
+    return gapsOf(world, job, grace - SLACK).some((gap) => clockOf(world) - gap.from < 14 * 24 * HOUR)
+      ? null
+      : "it has started all the time";
+  }
+  const at = claim.expectedAt === null ? clockOf(world) : Date.parse(claim.expectedAt);
+  if ([...world.undone, ...world.clockFaults].some(({ from, until }) => from <= at && at <= until)) {
+    return null;
+  }
+  // nothing runs, and what the schedules mean cannot be read either
+  if (world.launcher.broken === "not loaded") return null;
+  // where a late run could stand for several slots, the monitor may name the one beside
+  const near = (slot: Slot) => Math.abs(slot.at - at) <= Math.max(grace, 6 * MINUTE);
+  const unmet = [...job.truth.unmet.values()].filter(near);
+  const now = clockOf(world);
+  if (unmet.some((slot) => now - slot.at > grace - SLACK)) return null;
+  if (job.truth.late.some((slot) => near(slot) && (slot.startedAt ?? 0) - slot.at > grace - SLACK)) {
+    return null;
+  }
+  return unmet.length > 0 ? "its slot is still within grace" : "every slot near had a run in time";
+}
+
+/** Times in which a job of `N seconds` should have started and did not; project's clock. */
+function gapsOf(world: World, job: StoredJob, graceMs: number): { from: number; until: number }[] {
+  if (job.parsed.kind !== "interval") return [];
+  const step = job.parsed.seconds * SECOND + graceMs;
+  const gaps: { from: number; until: number }[] = [];
+  let from = Math.max(job.truth.activeSince, job.truth.forgottenUntil);
+  for (const span of job.truth.spans) {
+    if (span.endedAt !== null && span.endedAt < job.truth.activeSince) continue;
+    if (span.startedAt - from > step) gaps.push({ from, until: span.startedAt });
+    from = Math.max(from, span.endedAt ?? span.startedAt);
+  }
+  if (job.truth.current === null && job.active && clockOf(world) - from > step) {
+    gaps.push({ from, until: clockOf(world) });
+  }
+  return gaps;
+}
+
+function faultOfStuck(world: World, job: StoredJob, notes: Partial<JobAnnotations>): string | null {
+  const span = job.truth.current;
+  if (span === null) return "nothing of it is running";
+  if (span.injection !== null) return null;
+  // a stalled launcher does not notice that it is over
+  if (wasIdle(world, world.agenda.now, world.agenda.now)) return null;
+  const annotated = notes.maxRuntimeMinutes ?? null;
+  if (annotated !== null) {
+    return clockOf(world) - span.startedAt >= annotated * MINUTE - SLACK
+      ? null
+      : "its runtime is within what was annotated";
+  }
+  return "it runs as long as it sometimes does";
+}
+
+/** The end of the run before which three in a row took longer than the interval, or `null`. True time. */
+function overrunSince(world: World, job: StoredJob, slack: number): number | null {
+  const interval = typicalIntervalMinutes(job.parsed);
+  if (interval === null) return null;
+  const { spans, current } = job.truth;
+  const last = (current === null ? spans : [...spans, current]).slice(-3);
+  const lasted = (span: Span) => (span.endedAt ?? clockOf(world)) - span.startedAt;
+  const all = last.length === 3 && last.every((span) => lasted(span) > interval * MINUTE + slack);
+  return all ? last[0]?.began ?? null : null;
+}
+
+function slowEnough(world: World, truth: JobTruth, notes: Partial<JobAnnotations>): string | null {
+  const last = truth.spans.at(-1);
+  if (last === undefined || last.endedAt === null) return "it has not run";
+  const lasted = last.endedAt - last.startedAt;
+  const limit = notes.maxRuntimeMinutes ?? null;
+  if (last.long || (limit !== null && lasted > limit * MINUTE)) return null;
+  const before = truth.spans.slice(-21, -1).map(({ startedAt, endedAt }) =>
+    (endedAt ?? startedAt) - startedAt
+  );
+  if (before.length === 20 && lasted > 2.9 * (before.sort((a, b) => a - b)[18] ?? 0)) return null;
+  // a stalled launcher notes the end late
+  return wasIdle(world, last.began, last.over ?? world.agenda.now)
+    ? null
+    : "its last run took as long as usual";
+}
+
+/** Since when a fault holds, and since when a look can know it; true time. */
+export interface Holding {
+  since: number;
+  knowable: number;
+}
+
+/**
+ * Whether an injected fault can be seen at a look now.
+ *
+ * @param seenSince True time of the first look at which the job was there.
+ */
+export function holds(
+  world: World,
+  one: Injection,
+  notesOf: (specId: string) => Partial<JobAnnotations>,
+  seenSince: number,
+): Holding | null {
+  const now = world.agenda.now;
+  if (one.kind === "unreachable") {
+    return one.from <= now && now < one.until ? { since: one.from, knowable: one.from } : null;
+  }
+  if (one.kind === "scheduler down") return schedulerDown(world, one, notesOf);
+  const job = [...world.jobs.values()].find(({ spec }) => spec.id === one.specId);
+  if (job === undefined) return null;
+  const notes = notesOf(job.spec.id);
+  const { truth } = job;
+  switch (one.kind) {
+    case "failed": {
+      const ours = truth.lastOutcome === "failed" && truth.lastInjection === one;
+      const enough = ours && truth.failures >= (notes.failureThreshold ?? 1);
+      return enough && now - truth.lastEndedAt > SLACK
+        ? { since: truth.lastEndedAt, knowable: truth.lastEndedAt }
+        : null;
+    }
+    case "missed":
+    case "never ran":
+      return missing(
+        world,
+        job,
+        one,
+        graceOf(job, notes),
+        Math.max(seenSince, world.zoneChangedAt, world.purgedUntil),
+      );
+    case "stuck":
+      return stuck(world, job, one, notes);
+    case "overrun": {
+      const since = overrunSince(world, job, SLACK);
+      return since === null || since < one.from ? null : { since, knowable: now };
+    }
+    case "criteria":
+      return truth.lastUnmet && truth.lastInjection === one && now - truth.lastEndedAt > SLACK
+        ? { since: truth.lastEndedAt, knowable: truth.lastEndedAt }
+        : null;
+  }
+}
+
+/** @param countsFrom True time: slots before could not be judged. */
+function missing(
+  world: World,
+  job: StoredJob,
+  one: Injection,
+  grace: number,
+  countsFrom: number,
+): Holding | null {
+  const now = clockOf(world);
+  if (job.parsed.kind === "interval") {
+    const step = job.parsed.seconds * SECOND;
+    const gap = gapsOf(world, job, grace + SLACK).find(({ from, until }) =>
+      until - world.clockOffset > one.from + step + grace + SLACK && from - world.clockOffset < one.until
+    );
+    if (gap === undefined) return null;
+    const since = Math.max(gap.from + step - world.clockOffset, one.from, countsFrom + step);
+    return now - world.clockOffset > since + grace + SLACK ? { since, knowable: since + grace } : null;
+  }
+  for (const slot of job.truth.unmet.values()) {
+    if (
+      slot.skippedBy !== one || slot.overlapped || slot.dueAt <= countsFrom || now - slot.at <= grace + SLACK
+    ) continue;
+    return { since: slot.dueAt, knowable: slot.dueAt + grace };
+  }
+  return null;
+}
+
+function stuck(
+  world: World,
+  job: StoredJob,
+  one: Injection,
+  notes: Partial<JobAnnotations>,
+): Holding | null {
+  const span = job.truth.current;
+  if (span === null || span.injection !== one) return null;
+  const longest = job.truth.spans.slice(-250).reduce(
+    (most, { startedAt, endedAt }) => Math.max(most, (endedAt ?? startedAt) - startedAt),
+    0,
+  );
+  const annotated = notes.maxRuntimeMinutes ?? null;
+  const limit = annotated === null ? Math.max(2 * HOUR, 2 * longest) : annotated * MINUTE;
+  const knowable = span.began + limit;
+  return world.agenda.now > knowable + SLACK ? { since: span.began, knowable } : null;
+}
+
+/** Three jobs had slots since, past their grace, and nothing has started. */
+function schedulerDown(
+  world: World,
+  one: Injection,
+  notesOf: (specId: string) => Partial<JobAnnotations>,
+): Holding | null {
+  const now = world.agenda.now;
+  if (now >= one.until || world.launcher.up || !world.serverUp) return null;
+  const known: number[] = [];
+  for (const job of world.jobs.values()) {
+    const grace = graceOf(job, notesOf(job.spec.id));
+    const first = firstAfter(job, one.from + MINUTE, world);
+    if (job.active && first !== null && now > first + grace + SLACK) known.push(first + grace);
+  }
+  const knowable = known.sort((a, b) => a - b)[2];
+  return knowable === undefined ? null : { since: one.from, knowable };
+}
+
+function firstAfter(job: StoredJob, from: number, world: World): number | null {
+  if (job.parsed.kind === "interval") {
+    return Math.max(from, job.truth.activeSince - world.clockOffset) + job.parsed.seconds * SECOND;
+  }
+  let first: number | null = null;
+  for (const { dueAt } of job.truth.unmet.values()) {
+    if (dueAt >= from && dueAt < (first ?? Infinity)) first = dueAt;
+  }
+  return first;
+}
+
+const TELLING: Record<Injection["kind"], RegExp> = {
+  failed: /last (?:\d+ )?runs? failed/,
+  missed: /no run for|has never run|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  "never ran": /has never run|no run for|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  stuck: /longer than .*\(/,
+  overrun: /and are due every/,
+  criteria: /the run succeeded, but/,
+  "scheduler down": /pg_cron starts nothing|launcher is not running/,
+  unreachable: /Cannot connect/,
+};
+
+/** Whether one of the sentences tells a kind of fault. */
+export function tells(kind: Injection["kind"], sentences: readonly string[]): boolean {
+  return sentences.some((sentence) => TELLING[kind].test(sentence));
+}

@@ -1,0 +1,338 @@
+/** What the simulator found: each was a wrong verdict on a world that pg_cron can make. */
+import assert from "node:assert/strict";
+import { judgeSlots } from "../../supabase/functions/_shared/rules/slot_judgement.ts";
+import { evaluateProject } from "../../supabase/functions/_shared/rules/evaluate.ts";
+import { runtimeLimit } from "../../supabase/functions/_shared/rules/runtime.ts";
+import type { CronFacts, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
+import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
+import type { RecentRun } from "../../supabase/functions/_shared/domain/run.ts";
+import {
+  afterwards,
+  at,
+  cronJob,
+  facts,
+  HOUR,
+  inventoryJob,
+  knowledge,
+  MINUTE,
+  NOON,
+  run,
+} from "../support/facts.ts";
+
+function evaluate(seen: CronFacts, known: HubKnowledge, now = seen.now) {
+  let id = 0;
+  return evaluateProject({ name: "smoothed", ref: null }, seen, known, now, () => `new-${++id}`);
+}
+
+/** One job, judged by a first look at which it had just run well at noon. */
+function settled(over: Parameters<typeof inventoryJob>[0] = {}, schedule = "0 * * * *", runs = [run(NOON)]) {
+  const before = knowledge({ jobs: [inventoryJob({ schedule, ...over })] });
+  const first = facts({ now: NOON + MINUTE / 2, reading: "first", runs, jobs: [cronJob({ schedule })] });
+  return afterwards(before, evaluate({ ...first, cursor: runs.at(-1)?.runId ?? null }, before));
+}
+
+function opened(seen: ReturnType<typeof evaluate>): string[] {
+  return (seen.observations.incidents ?? []).flatMap((one) => one.action === "open" ? [one.code] : []);
+}
+
+Deno.test("runs that queued while the launcher was stalled stand for the slots they queued for", () => {
+  const slots = Array.from({ length: 8 }, (_, index) => at("16:28") + index * MINUTE);
+  const starts = ["32:43", "33:18", "33:57", "34:08", "34:37", "34:50", "35:03", "35:30"];
+  const runs = starts.map((start) => ({
+    startedAt: at(`16:${start}`),
+    endedAt: at(`16:${start}`),
+    open: false,
+  }));
+  assert.deepEqual(judgeSlots(slots, runs, 5 * MINUTE, at("16:45")).missed, []);
+});
+
+Deno.test("a run that started long after its slot does not keep queued runs from the slots they queued for", () => {
+  const slots = ["10:00", "11:00", "11:30", "11:31", "11:32"].map(at);
+  const starts = ["10:50", "11:00", "11:32:10", "11:32:20", "11:32:30"].map(at);
+  const runs = starts.map((startedAt) => ({ startedAt, endedAt: startedAt, open: false }));
+  assert.deepEqual(judgeSlots(slots, runs, 30 * MINUTE, at("12:30")).missed, []);
+});
+
+Deno.test("runs that queued do not stand for a slot long before, whatever runs lie between", () => {
+  const slots = Array.from({ length: 60 }, (_, index) => at("10:00") + index * MINUTE);
+  const starts = slots.filter((slot) => slot !== at("10:03") && slot !== at("10:50") && slot !== at("10:51"));
+  const runs = [...starts, at("10:52:20"), at("10:52:40")].map((startedAt) => ({
+    startedAt,
+    endedAt: startedAt,
+    open: false,
+  }));
+  assert.deepEqual(judgeSlots(slots, runs, 5 * MINUTE, at("11:30")).missed, [at("10:03")]);
+});
+
+Deno.test("one slot that was left out stays missed although the runs after it could each stand for the one before", () => {
+  const slots = Array.from({ length: 20 }, (_, index) => at("10:00") + index * MINUTE);
+  const runs = slots.filter((slot) => slot !== at("10:07")).map((startedAt) => ({
+    startedAt,
+    endedAt: startedAt,
+    open: false,
+  }));
+  assert.deepEqual(judgeSlots(slots, runs, 5 * MINUTE, at("10:30")).missed, [at("10:07")]);
+});
+
+Deno.test("a run that pg_cron canceled because its job was paused or unscheduled is no failure", () => {
+  const canceled: CronRun = run(at("13:00"), { status: "failed", message: "job canceled" });
+  const seen = evaluate(facts({ now: at("13:05"), runs: [canceled] }), settled());
+  assert.deepEqual(opened(seen), []);
+  assert.equal(seen.jobs[0]?.status, "unknown");
+  assert.equal(seen.observations.states?.[0]?.consecutiveFailures, 0);
+});
+
+Deno.test("a limit learned from few runs is wider than one learned from many", () => {
+  assert.equal(runtimeLimit(null, runsOf(6, 3)).ms, 30 * MINUTE);
+  assert.equal(runtimeLimit(null, runsOf(20, 3)).ms, 15 * MINUTE);
+});
+
+Deno.test("a run that hung once does not teach that hanging is usual", () => {
+  const killed = { ...runsOf(1, 600)[0], status: "failed" } as RecentRun;
+  assert.equal(runtimeLimit(null, [...runsOf(20, 3), killed]).ms, 15 * MINUTE);
+  assert.equal(runtimeLimit(null, [...runsOf(20, 3), ...runsOf(1, 600)]).ms, 1_200 * MINUTE);
+});
+
+function runsOf(count: number, minutes: number): RecentRun[] {
+  return Array.from({ length: count }, (_, index) => ({
+    runId: index,
+    status: "success",
+    startedAt: new Date(NOON + index * HOUR).toISOString(),
+    endedAt: new Date(NOON + index * HOUR + minutes * MINUTE).toISOString(),
+  }));
+}
+
+/** The next look of a project that kept its newest run, which is read again to see that it is still the same. */
+function next(known: HubKnowledge, over: Partial<CronFacts> & { reread: CronRun[] }): CronFacts {
+  return facts({
+    cursor: Math.max(known.runCursor ?? 0, ...(over.runs ?? []).map(({ runId }) => runId)),
+    ...over,
+  });
+}
+
+Deno.test("the newest run is read again at the next look, and logged once", () => {
+  const noon = run(NOON);
+  const known = settled({}, "0 * * * *", [noon]);
+  assert.deepEqual(known.openRuns.map(({ runId }) => runId), [noon.runId]);
+  const later = evaluate(next(known, { now: at("13:05"), reread: [noon], runs: [run(at("13:00"))] }), known);
+  assert.deepEqual(later.observations.runs?.map(({ runAt }) => runAt), [at("13:00")]);
+});
+
+Deno.test("slots whose runs may have been deleted are not missed, those after are", () => {
+  const known = settled({}, "*/5 * * * *");
+  const jobs = [cronJob({ schedule: "*/5 * * * *" })];
+  // at 12:21 somebody emptied the table
+  const runs = [run(at("12:25"))];
+  const seen = evaluate(next(known, { now: at("12:40"), jobs, reread: [], runs }), known);
+  assert.deepEqual(
+    seen.observations.runs?.filter(({ status }) => status === "missed").map(({ runAt }) => runAt),
+    [at("12:30"), at("12:35")],
+  );
+});
+
+Deno.test("a table that was emptied and has no new run blames nobody", () => {
+  const known = settled();
+  const seen = evaluate(facts({ now: at("13:50"), reading: "restored", cursor: null }), known);
+  assert.deepEqual([opened(seen), seen.jobs[0]?.status], [[], "healthy"]);
+});
+
+Deno.test("a history that was replaced and has outgrown the cursor since is noticed by its newest run", () => {
+  const noon = run(NOON);
+  const known = settled({}, "0 * * * *", [noon]);
+  const other = { ...noon, startedAt: at("13:20"), endedAt: at("13:20") };
+  const seen = evaluate(next(known, { now: at("13:50"), reread: [other], runs: [] }), known);
+  assert.deepEqual(opened(seen), []);
+  assert.deepEqual(seen.observations.runs?.map(({ runAt }) => runAt), [at("13:20")]);
+});
+
+Deno.test("a job that was unscheduled and scheduled again between two looks is judged from now on", () => {
+  const noon = run(NOON);
+  const known = settled({}, "*/10 * * * *", [noon]);
+  const jobs = [cronJob({ jobId: 2, schedule: "*/10 * * * *" })];
+  const seen = evaluate(next(known, { now: at("12:26"), jobs, reread: [noon] }), known);
+  assert.deepEqual(opened(seen), []);
+});
+
+/** `10 seconds` from one time to another, each run half a second long. */
+function pulse(from: string, until: string): CronRun[] {
+  const runs: CronRun[] = [];
+  for (let start = at(from); start < at(until); start += 10_000) {
+    runs.push(run(start, { endedAt: start + 500 }));
+  }
+  return runs;
+}
+
+Deno.test("a gap of `N seconds` between two looks is told although the job runs again", () => {
+  const jobs = [cronJob({ schedule: "10 seconds" })];
+  const before = pulse("11:55", "12:00");
+  const known = settled({}, "10 seconds", before);
+  const runs = [...pulse("12:00", "12:04"), ...pulse("12:10", "12:15")];
+  const seen = evaluate(next(known, { now: at("12:15"), jobs, reread: before.slice(-1), runs }), known);
+  assert.deepEqual(opened(seen), ["missed"]);
+  assert.equal(seen.jobs[0]?.status, "healthy");
+  const after = afterwards(known, seen);
+  const more = pulse("12:15", "12:30");
+  const quiet = evaluate(next(after, { now: at("12:30"), jobs, reread: runs.slice(-1), runs: more }), after);
+  assert.deepEqual(quiet.observations.runs?.filter(({ status }) => status === "missed"), []);
+});
+
+Deno.test("a run of `N seconds` that takes long is followed at once and leaves no gap", () => {
+  const jobs = [cronJob({ schedule: "10 seconds" })];
+  const before = pulse("11:55", "12:00");
+  const known = settled({}, "10 seconds", before);
+  const runs = [run(at("12:00"), { endedAt: at("12:09") }), ...pulse("12:09", "12:15")];
+  const seen = evaluate(next(known, { now: at("12:15"), jobs, reread: before.slice(-1), runs }), known);
+  assert.deepEqual(seen.observations.runs?.filter(({ status }) => status === "missed"), []);
+});
+
+Deno.test("a failure without a start time stands for a slot once, not at every later look", () => {
+  const noon = run(NOON);
+  const undated = run(at("13:00"), {
+    status: "failed",
+    message: "connection failed",
+    startedAt: null,
+    endedAt: null,
+  });
+  const known = settled({}, "0 * * * *", [noon]);
+  const failing = evaluate(next(known, { now: at("13:10"), reread: [noon], runs: [undated] }), known);
+  const later = evaluate(facts({ now: at("14:40"), reread: [undated] }), afterwards(known, failing));
+  assert.deepEqual(later.observations.runs?.map(({ status, runAt }) => [status, runAt]), [[
+    "missed",
+    at("14:00"),
+  ]]);
+});
+
+Deno.test("a run that never got to its command is a zombie and not stuck, and its slot is missed", () => {
+  const noon = run(NOON);
+  const known = settled({}, "0 * * * *", [noon]);
+  const zombie = run(at("13:00"), { status: "connecting", startedAt: null, endedAt: null });
+  const during = evaluate(facts({ now: at("13:10"), runs: [zombie], cursor: zombie.runId }), known);
+  assert.deepEqual(opened(during), []);
+  const later = evaluate(
+    facts({ now: at("15:20"), reread: [zombie], cursor: zombie.runId }),
+    afterwards(known, during),
+  );
+  assert.deepEqual(opened(later), ["missed"]);
+});
+
+Deno.test("a miss that was over when it was told does not come back at the next look", () => {
+  const noon = run(NOON);
+  const known = settled({}, "0 * * * *", [noon]);
+  const [three] = [run(at("15:00"))];
+  const back = evaluate(next(known, { now: at("15:05"), reread: [noon], runs: [three] }), known);
+  assert.deepEqual([opened(back), back.jobs[0]?.status], [["missed"], "healthy"]);
+  const after = afterwards({ ...known, incidents: [] }, back);
+  const later = evaluate(next(after, { now: at("15:20"), reread: [three] }), { ...after, incidents: [] });
+  assert.equal(later.jobs[0]?.status, "healthy");
+});
+
+Deno.test("a run in progress while the project's clock was set right is not stuck", () => {
+  const noon = run(NOON);
+  const known = settled({}, "0 * * * *", [noon]);
+  const open = run(at("13:00"), { status: "running", endedAt: null });
+  const off = next(known, { now: at("13:01"), reread: [noon], runs: [open] });
+  const during = afterwards(known, evaluate(off, known, at("17:01")));
+  assert.deepEqual(opened(evaluate(next(during, { now: at("17:02"), reread: [open] }), during)), []);
+});
+
+Deno.test("runs that seem to have started in the future do not stand for slots", () => {
+  const noon = run(NOON);
+  const future = Array.from({ length: 5 }, (_, index) => run(at("18:00") + index * HOUR));
+  const settledBefore = settled({}, "0 * * * *", [noon]);
+  const off = next(settledBefore, { now: at("23:10"), reread: [noon], runs: future });
+  const wrong = afterwards(settledBefore, evaluate(off, settledBefore, at("12:10")));
+  const last = future.slice(-1);
+  const right = afterwards(wrong, evaluate(next(wrong, { now: at("12:20"), reread: last }), wrong));
+  const later = evaluate(next(right, { now: at("13:35"), reread: last }), right);
+  assert.equal(later.jobs[0]?.status, "missed");
+  assert.equal(later.observations.states?.[0]?.lastRunAt, at("12:20"));
+});
+
+Deno.test("a run shortly before a slot stands for the one before, where that has none", () => {
+  const slots = Array.from({ length: 6 }, (_, index) => at("22:55") + index * MINUTE);
+  const runs = ["58:29", "59:08", "59:24", "59:34", "59:58"].map((time) => {
+    return { startedAt: at(`22:${time}`), endedAt: at(`22:${time}`), open: false };
+  });
+  const judged = judgeSlots(slots, runs, 5 * MINUTE, at("23:00:20"));
+  assert.deepEqual([judged.missed, judged.judgedUntil], [[], at("23:00") - 1]);
+});
+
+Deno.test("slots before the restart that changed cron.timezone are not judged by the new zone", () => {
+  const noon = run(NOON);
+  const known = { ...settled({}, "0 * * * *", [noon]), timeZone: "GMT" };
+  const settings = { ...facts().settings, timeZone: "Asia/Kathmandu" };
+  const restarted = { serverStartedAt: at("12:20"), reread: [noon] };
+  const seen = evaluate(next(known, { now: at("13:10"), settings, ...restarted }), known);
+  assert.deepEqual(opened(seen), []);
+});
+
+Deno.test("a dead scheduler is seen although a job has been missed for longer", () => {
+  const names = ["daily", "first", "second", "third"];
+  const jobs = names.map((jobName, index) =>
+    cronJob({ jobId: index + 1, jobName, schedule: index === 0 ? "0 6 * * *" : "*/5 * * * *" })
+  );
+  const runs = [1, 2, 3].map((index) => run(NOON, { jobId: index + 1 }));
+  const late = run(at("05:00"), { jobId: 1 });
+  const known = knowledge({
+    jobs: jobs.map(({ jobId, jobName, schedule }) =>
+      inventoryJob({ id: `job-${jobId}`, jobId, jobName: jobName ?? "", schedule })
+    ),
+    openRuns: [],
+  });
+  const first = facts({ now: at("12:01"), reading: "first", jobs, runs: [late, ...runs] });
+  const daily = { ...late, startedAt: at("06:00") - 24 * HOUR, endedAt: at("06:00") - 24 * HOUR };
+  const before = afterwards(known, evaluate({ ...first, runs: [daily, ...runs] }, known));
+  const seen = evaluate(facts({ now: at("12:20"), jobs }), before);
+  assert.ok(opened(seen).includes("scheduler_down"), JSON.stringify(opened(seen)));
+});
+
+Deno.test("jobs that were missed before runs left no trace do not make a dead scheduler afterwards", () => {
+  const jobs = [1, 2, 3].map((jobId) => cronJob({ jobId, jobName: `job_${jobId}` }));
+  const runs = jobs.map(({ jobId }) => run(at("10:00"), { jobId }));
+  const known = knowledge();
+  const first = afterwards(known, evaluate(facts({ now: at("11:40"), reading: "first", jobs, runs }), known));
+  const silent = { ...facts().settings, logRun: false };
+  const during = afterwards(first, evaluate(facts({ now: at("12:00"), jobs, settings: silent }), first));
+  const others = run(at("12:01"), { jobId: 99 });
+  const back = facts({ now: at("12:10"), jobs, runs: [others], serverStartedAt: at("12:05") });
+  assert.ok(!opened(evaluate(back, during)).includes("scheduler_down"));
+});
+
+Deno.test("a job that misses a slot of its own is told while others still miss runs of a restart", () => {
+  const jobs = [1, 2, 3, 4].map((jobId) =>
+    cronJob({ jobId, jobName: `job_${jobId}`, schedule: jobId === 4 ? "*/5 * * * *" : "0 11 * * *" })
+  );
+  const runs = jobs.map(({ jobId }) =>
+    run(at(jobId === 4 ? "10:00" : "11:00") - (jobId === 4 ? 0 : 24 * HOUR), { jobId })
+  );
+  const first = facts({ now: at("10:01"), reading: "first", jobs, runs });
+  const known = afterwards(knowledge(), evaluate(first, knowledge()));
+  const start = { serverStartedAt: at("11:01") };
+  const fourth = run(at("12:00"), { jobId: 4 });
+  const restarted = facts({ now: at("12:02"), jobs, runs: [fourth], cursor: fourth.runId, ...start });
+  const held = evaluate(restarted, known);
+  assert.ok(opened(held).includes("server_was_down"));
+  const after = afterwards(known, held);
+  // what was over when it was told is no open incident
+  const incidents = after.incidents.filter(({ subjectKind }) => subjectKind === "project");
+  const looked = facts({ now: at("12:20"), jobs, reread: [fourth], ...start });
+  assert.deepEqual(opened(evaluate(looked, { ...after, incidents })), ["missed"]);
+});
+
+Deno.test("a replaced history is noticed by a run that was in progress at the last look, too", () => {
+  const open = run(NOON, { status: "running", endedAt: null });
+  const known = settled({}, "0 * * * *", [open]);
+  const other = { ...open, startedAt: at("13:20"), endedAt: at("13:21"), status: "succeeded" as const };
+  const seen = evaluate(next(known, { now: at("13:50"), reread: [other], runs: [] }), known);
+  assert.deepEqual(opened(seen), []);
+  const ended = { ...open, endedAt: at("12:30"), status: "succeeded" as const };
+  const later = evaluate(next(known, { now: at("13:50"), reread: [ended] }), known);
+  assert.deepEqual(opened(later), ["missed"]);
+});
+
+Deno.test("a failure without a start stands for a slot between the runs beside it, not for an older miss", () => {
+  const slots = [10, 11, 12, 13, 14].map((hour) => at(`${hour}:00`));
+  const starts = [null, at("12:00"), null, at("14:00")];
+  const runs = starts.map((startedAt) => ({ startedAt, endedAt: startedAt, open: false }));
+  assert.deepEqual(judgeSlots(slots, runs, 30 * MINUTE, at("15:00")).missed, [at("11:00")]);
+});
