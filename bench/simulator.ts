@@ -1,3 +1,4 @@
+// deno-lint-ignore-file no-console -- a printer
 /** Lets the rules watch simulated projects for years: `deno run -A bench/simulator.ts [worlds] [days] [first seed]`. */
 import { EVERY_JOB, SPARSE_JOBS } from "../tests/simulator/jobs.ts";
 import { simulate } from "../tests/simulator/simulate.ts";

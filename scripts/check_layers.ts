@@ -10,6 +10,7 @@ const FUNCTIONS = fileURLToPath(new URL("../supabase/functions/", import.meta.ur
 /** The rooms, most particular first. */
 const ROOMS: readonly [room: string, files: RegExp][] = [
   ["schedule", /^_shared\/rules\/schedule(\.ts$|\/)/],
+  ["silences", /^_shared\/rules\/silences\.ts$/],
   ["domain", /^_shared\/domain\//],
   ["rules", /^_shared\/rules\//],
   ["sources", /^_shared\/sources\//],
@@ -28,7 +29,8 @@ const ROOMS: readonly [room: string, files: RegExp][] = [
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: ["domain", "npm:zod"],
   schedule: ["schedule", "domain"],
-  rules: ["rules", "schedule", "domain"],
+  silences: ["rules", "domain", "npm:croner"],
+  rules: ["rules", "schedule", "silences", "domain"],
   channels: ["channels", "domain", "rules", "npm:zod"],
   deliver: ["deliver", "channels", "domain", "rules", "base", "config"],
   sources: ["sources", "domain", "base", "database", "npm:postgres", "npm:zod"],

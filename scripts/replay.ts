@@ -95,7 +95,7 @@ export function replayHistory(history: History, thresholds: Thresholds = {}): Re
   const jobs = history.jobs.map((job) => ({ ...job, row: withThresholds(job.row, thresholds) }));
   const recorder = recordIncidents();
   const missed = new Map<string, number>();
-  let knowledge = knowledgeAtStart(jobs, history.since);
+  let knowledge = knowledgeAtStart(history, jobs);
   let read = 0;
   let checks = 0;
   for (const now of instantsOf(history)) {
@@ -142,8 +142,9 @@ function* instantsOf({ since, until }: History): Generator<number> {
 }
 
 /** Every job is known with its annotations, as gone: it returns when its history begins to show it. */
-function knowledgeAtStart(jobs: readonly HistoryJob[], since: number): HubKnowledge {
+function knowledgeAtStart({ project, since }: History, jobs: readonly HistoryJob[]): HubKnowledge {
   return {
+    projectName: project,
     version: 0,
     runCursor: null,
     launcherWasMissing: false,

@@ -67,23 +67,35 @@ end
 $$;
 comment on function monitoring.record_runs(text, jsonb, boolean) is 'Writes runs and missed slots to job_health_log and counts them in job_health_daily.';
 
-create function monitoring.owe_deliveries(p_incident_id uuid, p_event text, p_deliveries jsonb) returns integer
+create function monitoring.owe_deliveries(p_owed jsonb[]) returns integer
 language sql
 set search_path = ''
 as $$
-  with owed as (
-    insert into public.alert_deliveries (alert_config_id, channel, event, state, last_error)
-    select d.alert_config_id, d.channel, p_event, d.state, d.last_error
-    from jsonb_to_recordset(p_deliveries) as d(alert_config_id uuid, channel text, state text, last_error text)
-    returning id
+  with owed as materialized (
+    select o.*,
+           -- what has no row yet finds its own way later, so it stays by itself
+           dense_rank() over (
+             order by o.state, o.alert_config_id, o.event, o.code,
+                      case when o.state <> 'due' then o.incident_id end) as parcel
+    from unnest(p_owed) as item
+    cross join lateral jsonb_to_record(item) as o(
+      incident_id uuid, event text, code text, alert_config_id uuid, channel text, state text, last_error text)
+  ), parcels as materialized (
+    select distinct on (parcel) parcel, gen_random_uuid() as id, alert_config_id, channel, event, state, last_error
+    from owed
+    order by parcel
+  ), inserted as (
+    insert into public.alert_deliveries (id, alert_config_id, channel, event, state, last_error, admitted_at)
+    select id, alert_config_id, channel, event, state, last_error, null from parcels
+    returning 1
   ), told as (
     insert into public.delivery_incidents (delivery_id, incident_id)
-    select id, p_incident_id from owed
+    select distinct p.id, o.incident_id from owed o join parcels p on p.parcel = o.parcel
     returning 1
   )
-  select count(*)::integer from told;
+  select count(*)::integer from inserted;
 $$;
-comment on function monitoring.owe_deliveries(uuid, text, jsonb) is 'Puts the deliveries of one incident into the outbox.';
+comment on function monitoring.owe_deliveries(jsonb[]) is 'Puts what one recording owes into the outbox, for the policy to let through: one delivery a row of alert_config, event and condition, telling of all its incidents.';
 
 create function monitoring.record_observations(p jsonb) returns jsonb
 language plpgsql
@@ -95,6 +107,8 @@ declare
   v_keep_successes boolean := coalesce((select value from public.app_settings where key = 'log_successes'), 'true') <> 'false';
   v_incident jsonb;
   v_incident_id uuid;
+  v_code text;
+  v_owed jsonb[] := '{}';
   v_logged integer;
   v_opened integer := 0;
   v_resolved integer := 0;
@@ -180,7 +194,9 @@ begin
         returning id into v_incident_id;
         if v_incident_id is not null then
           v_opened := v_opened + 1;
-          perform monitoring.owe_deliveries(v_incident_id, 'opened', coalesce(v_incident -> 'deliveries', '[]'));
+          v_owed := v_owed || array(
+            select d || jsonb_build_object('incident_id', v_incident_id, 'event', 'opened', 'code', v_incident ->> 'code')
+            from jsonb_array_elements(coalesce(v_incident -> 'deliveries', '[]')) as d);
         end if;
       when 'update' then
         update public.incidents
@@ -194,15 +210,18 @@ begin
         set resolved_at = now(), resolution = v_incident ->> 'resolution',
             detail = detail || coalesce(v_incident -> 'detail', '{}')
         where id = (v_incident ->> 'id')::uuid and resolved_at is null
-        returning id into v_incident_id;
+        returning id, code into v_incident_id, v_code;
         if v_incident_id is not null then
           v_resolved := v_resolved + 1;
-          perform monitoring.owe_deliveries(v_incident_id, 'resolved', coalesce(v_incident -> 'deliveries', '[]'));
+          v_owed := v_owed || array(
+            select d || jsonb_build_object('incident_id', v_incident_id, 'event', 'resolved', 'code', v_code)
+            from jsonb_array_elements(coalesce(v_incident -> 'deliveries', '[]')) as d);
         end if;
       else
         raise exception 'unknown incident action "%"', v_incident ->> 'action' using errcode = 'invalid_parameter_value';
     end case;
   end loop;
+  perform monitoring.owe_deliveries(v_owed);
 
   update public.project_state s
   set version = s.version + 1,

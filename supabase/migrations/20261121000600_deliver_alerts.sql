@@ -44,12 +44,20 @@ language sql
 stable
 set search_path = ''
 as $$
-  select coalesce(jsonb_agg(monitoring.incident_json(i.id) order by i.opened_at, i.id), '[]')
-  from public.delivery_incidents d
-  join public.incidents i on i.id = d.incident_id
-  where d.delivery_id = p_delivery_id
+  with told as materialized (
+    select i.id, i.opened_at, count(*) over () as many
+    from public.delivery_incidents d
+    join public.incidents i on i.id = d.incident_id
+    where d.delivery_id = p_delivery_id
+  )
+  select coalesce(jsonb_agg(
+    case when many = 1 then monitoring.incident_json(id)
+    -- a message about many quotes no job's own error, and hundreds of those are megabytes
+    else monitoring.incident_json(id) #- '{detail,errorMessage}' #- '{detail,recentRuns}' end
+    order by opened_at, id), '[]')
+  from told
 $$;
-comment on function monitoring.delivery_incidents_json(uuid) is 'The incidents that a delivery tells of.';
+comment on function monitoring.delivery_incidents_json(uuid) is 'The incidents that a delivery tells of; without their errors and runs where there are many.';
 
 create function monitoring.delivery_rank(p_event text) returns integer
 language sql
@@ -59,6 +67,83 @@ as $$
   select array_position(array['opened', 'reminder', 'resolved', 'test'], p_event)
 $$;
 comment on function monitoring.delivery_rank(text) is 'Order of the events of one incident that were owed at the same instant.';
+
+create function monitoring.ensure_default_alert_config(p_rows jsonb) returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_inserted integer;
+begin
+  if exists (select from public.alert_config) then
+    return 0;
+  end if;
+  -- two first runs at once would both find it empty
+  perform pg_advisory_xact_lock(hashtext('monitoring.ensure_default_alert_config'));
+  insert into public.alert_config (
+    name, channel, criticality, webhook_url, bot_token, chat_id, api_key, account, sender, recipients)
+  select name, channel, criticality, webhook_url, bot_token, chat_id, api_key, account, sender, recipients
+  from jsonb_to_recordset(p_rows) as r(
+    name text, channel text, criticality text, webhook_url text, bot_token text, chat_id text, api_key text,
+    account text, sender text, recipients text)
+  where not exists (select from public.alert_config);
+  get diagnostics v_inserted = row_count;
+  return v_inserted;
+end
+$$;
+comment on function monitoring.ensure_default_alert_config(jsonb) is
+  'Inserts rows into alert_config where it is empty, and answers how many. A row that is there, even a disabled one, is a person''s word.';
+
+create function monitoring.alert_target_json(p_config public.alert_config) returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  select jsonb_build_object(
+    'webhookUrl', p_config.webhook_url,
+    'botToken', p_config.bot_token,
+    'chatId', p_config.chat_id,
+    'apiKey', p_config.api_key,
+    'account', p_config.account,
+    'sender', p_config.sender,
+    'recipients', p_config.recipients,
+    'messageStream', p_config.message_stream,
+    'threadId', p_config.thread_id)
+$$;
+comment on function monitoring.alert_target_json(public.alert_config) is
+  'Where a row of alert_config sends to, as written: values or references to secrets.';
+
+create function monitoring.delivery_threads_json(p_delivery_id uuid) returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  with told as (
+    select o.id, o.provider_id, o.created_at
+    from public.alert_deliveries d
+    join public.alert_deliveries o on o.alert_config_id = d.alert_config_id
+    where d.id = p_delivery_id
+      and o.state = 'sent'
+      and o.event <> 'resolved'
+      and o.provider_id is not null
+      and o.id in (
+        select theirs.delivery_id
+        from public.delivery_incidents mine
+        join public.delivery_incidents theirs on theirs.incident_id = mine.incident_id
+        where mine.delivery_id = p_delivery_id and theirs.delivery_id <> p_delivery_id)
+  ), threads as (
+    select told.provider_id, min(told.created_at) as since, bool_and(i.resolved_at is not null) as over
+    from told
+    join public.delivery_incidents t on t.delivery_id = told.id
+    join public.incidents i on i.id = t.incident_id
+    group by told.provider_id
+  )
+  select coalesce(
+    jsonb_agg(jsonb_build_object('providerId', provider_id, 'over', over) order by since, provider_id), '[]')
+  from threads
+$$;
+comment on function monitoring.delivery_threads_json(uuid) is
+  'What the same row of alert_config was told before of the incidents of a delivery, by the vendor''s id, and whether all that this told of is over.';
 
 create function monitoring.claim_deliveries(p_limit integer, p_lease_seconds integer, p_except uuid[] default '{}')
 returns setof jsonb
@@ -84,6 +169,7 @@ as $$
     from first_of_all f
     join public.alert_deliveries d on d.id = f.id
     where d.state = 'due'
+      and d.admitted_at is not null
       and d.next_attempt_at <= now()
       and (d.leased_until is null or d.leased_until <= now())
     order by d.created_at, d.id
@@ -92,6 +178,8 @@ as $$
   ), claimed as (
     update public.alert_deliveries d
     set attempts = d.attempts + 1,
+        -- until it is settled: whoever dies in between never says whether the vendor took it
+        uncertain_attempts = d.uncertain_attempts + 1,
         lease_token = gen_random_uuid(),
         leased_until = now() + make_interval(secs => p_lease_seconds)
     from picked
@@ -105,9 +193,11 @@ as $$
     'alertConfigId', d.alert_config_id,
     'channel', d.channel,
     'event', d.event,
-    'target', jsonb_build_object('webhookUrl', c.webhook_url, 'botToken', c.bot_token, 'chatId', c.chat_id),
+    'note', d.note,
+    'target', monitoring.alert_target_json(c),
     'rendered', d.rendered,
-    'incidents', monitoring.delivery_incidents_json(d.id))
+    'incidents', monitoring.delivery_incidents_json(d.id),
+    'threads', monitoring.delivery_threads_json(d.id))
   from claimed d
   join public.alert_config c on c.id = d.alert_config_id
   order by d.created_at, monitoring.delivery_rank(d.event), d.id
@@ -142,6 +232,8 @@ as $$
         provider_id = p_outcome ->> 'provider_id',
         -- an attempt that was never made is not counted, nor does it hide the error of one that was
         attempts = d.attempts - case when p_outcome ->> 'kind' = 'release' then 1 else 0 end,
+        uncertain_attempts = d.uncertain_attempts
+          - case when coalesce((p_outcome ->> 'uncertain')::boolean, false) then 0 else 1 end,
         last_error = case when p_outcome ->> 'kind' = 'release' then d.last_error else p_outcome ->> 'error' end,
         next_attempt_at = case
           when p_outcome ->> 'kind' = 'retry'
@@ -158,7 +250,7 @@ as $$
   select exists (select from settled)
 $$;
 comment on function monitoring.settle_delivery(uuid, uuid, jsonb) is
-  'Ends an attempt: {"kind": "sent", "provider_id"}, {"kind": "retry", "error", "delay_ms"}, {"kind": "permanent", "error"} or {"kind": "release"}. False when the lease is another''s by now.';
+  'Ends an attempt: {"kind": "sent", "provider_id"}, {"kind": "retry", "error", "delay_ms", "uncertain"}, {"kind": "permanent", "error"} or {"kind": "release"}. False when the lease is another''s by now.';
 
 create function monitoring.mark_unroutable() returns integer
 language sql
@@ -186,12 +278,14 @@ $$;
 comment on function monitoring.mark_unroutable() is
   'Marks what is due to a row of alert_config that was deleted, disabled or changed to another channel.';
 
-create function monitoring.same_news(p_delivery_id uuid) returns setof uuid
+create function monitoring.same_news(p_delivery_id uuid)
+returns table (incident_id uuid, alert_config_id uuid, state text)
 language sql
 stable
 set search_path = ''
 as $$
-  select distinct other.id
+  select mine.incident_id, other.alert_config_id,
+         case when bool_or(other.state = 'sent') then 'sent' when bool_or(other.state = 'due') then 'due' else 'failed' end
   from public.alert_deliveries d
   join public.delivery_incidents mine on mine.delivery_id = d.id
   join public.delivery_incidents theirs on theirs.incident_id = mine.incident_id
@@ -199,11 +293,14 @@ as $$
   where d.id = p_delivery_id
     and other.id <> d.id
     and other.event = d.event
-    and other.state <> 'cancelled'
-    and other.created_at >= d.created_at
+    and other.state in ('due', 'sent', 'failed')
+    and other.alert_config_id is not null
+    -- an incident begins and ends once, but is reminded of again and again
+    and (d.event <> 'reminder' or other.created_at >= d.created_at)
+  group by mine.incident_id, other.alert_config_id
 $$;
 comment on function monitoring.same_news(uuid) is
-  'Other deliveries of the same event of the same incidents, owed at the same time or later.';
+  'Which rows of alert_config have, or had, deliveries of their own of the same event, by incident of the delivery.';
 
 create function monitoring.unroutable_deliveries(p_limit integer) returns setof jsonb
 language sql
@@ -229,11 +326,14 @@ as $$
       join public.alert_deliveries told on told.id = theirs.delivery_id
       where mine.delivery_id = d.id and told.state = 'sent' and told.event <> 'resolved'),
     'covered', (
-      select coalesce(jsonb_agg(distinct jsonb_build_object(
-        'alertConfigId', other.alert_config_id, 'state', other.state)), '[]')
-      from monitoring.same_news(d.id) as other_id
-      join public.alert_deliveries other on other.id = other_id
-      where other.alert_config_id is not null))
+      select coalesce(jsonb_agg(jsonb_build_object('alertConfigId', row.alert_config_id, 'state', row.state)), '[]')
+      from (
+        select news.alert_config_id,
+               case when bool_and(news.state in ('due', 'sent')) then min(news.state) else 'failed' end as state
+        from monitoring.same_news(d.id) as news
+        group by news.alert_config_id
+        -- a row that tells only a part of it still has to tell the rest
+        having count(*) = (select count(*) from public.delivery_incidents t where t.delivery_id = d.id)) as row))
   from public.alert_deliveries d
   where d.state = 'unroutable'
   order by d.created_at, d.id
@@ -256,26 +356,32 @@ begin
     return 0;
   end if;
   for v_config in
-    select c.id, c.channel
+    select c.id, c.channel,
+           array(select t.incident_id from public.delivery_incidents t
+                 where t.delivery_id = p_id and not exists (
+                   select from monitoring.same_news(p_id) as news
+                   where news.incident_id = t.incident_id and news.alert_config_id = c.id
+                     and news.state in ('due', 'sent'))) as incidents
     from unnest(p_alert_config_ids) with ordinality as wanted(id, position)
     join public.alert_config c on c.id = wanted.id and c.enabled
-    where not exists (
-      select from monitoring.same_news(p_id) as other_id
-      join public.alert_deliveries other on other.id = other_id
-      where other.alert_config_id = c.id)
     order by wanted.position
   loop
+    continue when v_config.incidents = '{}';
     if v_routed = 0 then
       update public.alert_deliveries
       set state = 'due', alert_config_id = v_config.id, channel = v_config.channel, rendered = null,
-          last_error = null, next_attempt_at = now()
+          last_error = null, next_attempt_at = now(), admitted_at = null, held_reason = null,
+          -- what an earlier target may have is nothing to this one
+          uncertain_attempts = 0
       where id = p_id;
+      delete from public.delivery_incidents
+      where delivery_id = p_id and incident_id <> all (v_config.incidents);
     else
-      insert into public.alert_deliveries (alert_config_id, channel, event, created_at)
-      values (v_config.id, v_config.channel, v_delivery.event, v_delivery.created_at)
+      insert into public.alert_deliveries (alert_config_id, channel, event, note, created_at, admitted_at)
+      values (v_config.id, v_config.channel, v_delivery.event, v_delivery.note, v_delivery.created_at, null)
       returning id into v_copy;
       insert into public.delivery_incidents (delivery_id, incident_id)
-      select v_copy, t.incident_id from public.delivery_incidents t where t.delivery_id = p_id;
+      select v_copy, unnest(v_config.incidents);
     end if;
     v_routed := v_routed + 1;
   end loop;
@@ -283,7 +389,7 @@ begin
 end
 $$;
 comment on function monitoring.route_delivery(uuid, uuid[]) is
-  'Gives an unroutable delivery to rows of alert_config, one delivery each, passing over those that tell the same already. Answers how many.';
+  'Gives an unroutable delivery to rows of alert_config, one delivery each, passing over what they tell already. Answers how many.';
 
 create function monitoring.cancel_delivery(p_id uuid, p_reason text) returns boolean
 language sql

@@ -1,15 +1,29 @@
 /**
- * A sink for alerts: one HTTP server on loopback that stands for Discord and Telegram, strict as they are. Shows what
- * it received at `GET /`, and as JSON at `GET /deliveries`.
+ * A sink for alerts: one HTTP server on loopback that stands for every vendor, strict as they are. Shows what it
+ * received at `GET /`, and as JSON at `GET /deliveries`.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createDiscord, type DiscordWebhook } from "./discord.ts";
+import { createPagerDuty } from "./pagerduty.ts";
+import { createPostmark } from "./postmark.ts";
+import { createResend } from "./resend.ts";
+import { createSlack } from "./slack.ts";
 import { createTelegram, type TelegramBot } from "./telegram.ts";
+import { createTwilio } from "./twilio.ts";
 import type { Verdict } from "./verdict.ts";
+import { createWebhook } from "./webhook.ts";
 
 /** Vendors that the sink stands for. */
-export type SinkChannel = "discord" | "telegram";
+export type SinkChannel =
+  | "discord"
+  | "telegram"
+  | "slack"
+  | "resend"
+  | "postmark"
+  | "twilio"
+  | "pagerduty"
+  | "webhook";
 
 /** One request as received. */
 export interface SinkDelivery {
@@ -57,6 +71,8 @@ export interface Sink {
   telegramApiUrl: string;
   telegramBotToken: string;
   telegramChatId: string;
+  /** What reaches each vendor, by the names that a channel's target has. */
+  targets: Readonly<Record<SinkChannel, Readonly<Record<string, string>>>>;
   /** All requests, oldest first. */
   deliveries(): SinkDelivery[];
   /** Faults for the next requests of a channel, one each. */
@@ -69,6 +85,29 @@ const WEBHOOK: DiscordWebhook = {
   token: "local-sink-webhook-token-0123456789abcdefghij",
 };
 const BOT: TelegramBot = { token: "987654321:local-sink-bot-token-0123456789abcd", chatId: "-1001234567890" };
+const SLACK = { path: "/services/T0LOCAL/B0SINK/localsinkslackwebhooktoken01" };
+const MAIL_DOMAIN = "hub.example.com";
+const MAIL_TARGET = {
+  sender: `Supabase Job Monitor <alerts@${MAIL_DOMAIN}>`,
+  recipients: "dana@example.com, Oncall <oncall@example.com>",
+};
+const RESEND = { apiKey: "re_localsink_0123456789abcdefghijklmn", domain: MAIL_DOMAIN };
+const POSTMARK = {
+  token: "00000000-0000-4000-8000-10ca151470c0",
+  domain: MAIL_DOMAIN,
+  streams: ["outbound", "alerts"],
+};
+const TWILIO = {
+  sid: "AC00000000000000000000000000510ca1",
+  authToken: "510ca1auth00000000000000token000",
+  number: "+15005550006",
+  messagingService: "MG00000000000000000000000000510ca1",
+};
+const PAGERDUTY = { routingKey: "R0LOCALSINKPAGERDUTYROUTINGKEY00" };
+const WEBHOOK_ENDPOINT = {
+  path: "/hooks/alerts",
+  secret: "whsec_bG9jYWwgc2luayB3ZWJob29rIHNpZ25pbmcgc2VjcmV0",
+};
 /** Requests kept; older ones are forgotten. */
 const KEPT = 10_000;
 
@@ -78,8 +117,17 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
   if (!/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(hostname)) {
     throw new Error(`The sink listens on loopback only, not on "${hostname}"`);
   }
-  const vendors = { discord: createDiscord(WEBHOOK, now), telegram: createTelegram(BOT, now) };
-  const scripts: Record<SinkChannel, ScriptedAnswer[]> = { discord: [], telegram: [] };
+  const vendors: Record<SinkChannel, (url: URL, raw: string, headers: Headers) => Verdict> = {
+    discord: createDiscord(WEBHOOK, now),
+    telegram: createTelegram(BOT, now),
+    slack: createSlack(SLACK, now),
+    resend: createResend(RESEND, now),
+    postmark: createPostmark(POSTMARK, now),
+    twilio: createTwilio(TWILIO),
+    pagerduty: createPagerDuty(PAGERDUTY, now),
+    webhook: createWebhook(WEBHOOK_ENDPOINT),
+  };
+  const scripts = new Map<SinkChannel, ScriptedAnswer[]>();
   const received: SinkDelivery[] = [];
 
   const receive = async (
@@ -89,10 +137,11 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     response: ServerResponse,
   ) => {
     const raw = await readText(request);
-    const scripted = scripts[channel].shift();
+    const scripted = scripts.get(channel)?.shift();
+    const judge = () => vendors[channel](url, raw, headersOf(request));
     const verdict = scripted?.status === undefined && scripted?.accept !== true && scripted?.destroy !== true
-      ? vendors[channel](url, raw)
-      : scriptedVerdict(scripted, () => vendors[channel](url, raw));
+      ? judge()
+      : scriptedVerdict(scripted, judge);
     const delivery: SinkDelivery = {
       at: new Date(now()).toISOString(),
       channel,
@@ -137,7 +186,8 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     telegramBotToken: BOT.token,
     telegramChatId: BOT.chatId,
     deliveries: () => [...received],
-    script: (channel, answers) => void scripts[channel].push(...answers),
+    targets: targetsAt(url),
+    script: (channel, answers) => void scripts.set(channel, [...scripts.get(channel) ?? [], ...answers]),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -146,9 +196,44 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
   };
 }
 
+/** Beginnings of the vendors' paths; Postmark's is one of Resend's. */
+const PATHS: readonly [path: RegExp, channel: SinkChannel][] = [
+  [/^\/api\//, "discord"],
+  [/^\/bot/, "telegram"],
+  [/^\/services\//, "slack"],
+  [/^\/emails/, "resend"],
+  [/^\/email/, "postmark"],
+  [/^\/2010-04-01\//, "twilio"],
+  [/^\/v2\/enqueue/, "pagerduty"],
+  [/^\/hooks\//, "webhook"],
+];
+
 function channelOf(path: string): SinkChannel | null {
-  if (path.startsWith("/api/")) return "discord";
-  return path.startsWith("/bot") ? "telegram" : null;
+  return PATHS.find(([beginning]) => beginning.test(path))?.[1] ?? null;
+}
+
+function headersOf(request: IncomingMessage): Headers {
+  return new Headers(
+    Object.entries(request.headers).map(([name, value]) => [name, String(value)] as [string, string]),
+  );
+}
+
+function targetsAt(url: string): Sink["targets"] {
+  return {
+    discord: { webhookUrl: `${url}/api/webhooks/${WEBHOOK.id}/${WEBHOOK.token}` },
+    telegram: { botToken: BOT.token, chatId: BOT.chatId },
+    slack: { webhookUrl: url + SLACK.path },
+    resend: { apiKey: RESEND.apiKey, ...MAIL_TARGET },
+    postmark: { apiKey: POSTMARK.token, ...MAIL_TARGET },
+    twilio: {
+      account: TWILIO.sid,
+      apiKey: TWILIO.authToken,
+      sender: TWILIO.number,
+      recipients: "+15551234567",
+    },
+    pagerduty: { apiKey: PAGERDUTY.routingKey },
+    webhook: { webhookUrl: url + WEBHOOK_ENDPOINT.path, apiKey: WEBHOOK_ENDPOINT.secret },
+  };
 }
 
 function scriptedVerdict(scripted: ScriptedAnswer, judge: () => Verdict): Verdict {

@@ -1,159 +1,12 @@
 /** The outbox and `send-alert` on real Postgres, with strict fakes of the vendors. */
 import assert from "node:assert/strict";
-import type postgres from "postgres";
-import { openHub } from "../../supabase/functions/_shared/hub/client.ts";
 import {
   claimDeliveries,
   markUnroutable,
   settleDelivery,
   storeRendered,
 } from "../../supabase/functions/_shared/hub/deliveries.ts";
-import type { Log } from "../../supabase/functions/_shared/log.ts";
-import type { SendAlertDeps } from "../../supabase/functions/send-alert/deps.ts";
-import type { SendAlertInput } from "../../supabase/functions/send-alert/input.ts";
-import { runSendAlert } from "../../supabase/functions/send-alert/run.ts";
-import type { SendAlertSummary } from "../../supabase/functions/send-alert/summary.ts";
-import { type Sink, startSink } from "../fakes/sink.ts";
-import { testDatabase } from "../support/postgres.ts";
-
-/** What a test has: a hub of its own, a sink, and a way to run `send-alert` on them. */
-interface Stage {
-  sql: postgres.Sql;
-  hub: postgres.Sql;
-  sink: Sink;
-  /** All log lines so far. */
-  logged: string[];
-  env: Record<string, string>;
-  run(input?: SendAlertInput, over?: Partial<SendAlertDeps>): Promise<SendAlertSummary>;
-}
-
-async function onStage(test: (stage: Stage) => Promise<void>): Promise<void> {
-  await using db = await testDatabase("hub");
-  // an hour a request, so that the fake Discord does not throttle by itself
-  let hours = 0;
-  const sink = await startSink({ now: () => Date.UTC(2026, 10, 21) + 3_600_000 * hours++ });
-  const hub = openHub({ databaseUrl: db.url, caCert: null });
-  const logged: string[] = [];
-  const env: Record<string, string> = { TELEGRAM_API_URL: sink.telegramApiUrl };
-  const run = (input: SendAlertInput = {}, over: Partial<SendAlertDeps> = {}) =>
-    runSendAlert({ ...depsOf(hub, sink, env, logged), ...over }, input);
-  try {
-    await test({ sql: db.sql, hub, sink, logged, env, run });
-  } finally {
-    await hub.end({ timeout: 1 });
-    await sink.close();
-  }
-}
-
-function depsOf(sql: postgres.Sql, sink: Sink, env: Record<string, string>, logged: string[]): SendAlertDeps {
-  return {
-    sql,
-    log: recordingLog(logged),
-    clock: () => new Date(),
-    config: { outgoingAllowedHosts: [new URL(sink.url).host], secret: (name) => env[name] },
-    deadline: new Date(Date.now() + 60_000),
-    random: () => 0.5,
-    pause: () => Promise.resolve(),
-  };
-}
-
-function recordingLog(lines: string[]): Log {
-  const write = (event: string, fields: unknown) => void lines.push(JSON.stringify({ event, fields }));
-  return { info: write, warn: write, error: write, with: () => recordingLog(lines) };
-}
-
-async function addDiscord({ sql, sink }: Stage, over: Record<string, unknown> = {}): Promise<string> {
-  const row = { channel: "discord", webhook_url: sink.discordWebhookUrl, ...over };
-  const [config] = await sql<{ id: string }[]>`insert into alert_config ${sql(row)} returning id`;
-  return config?.id ?? "";
-}
-
-async function addTelegram({ sql, sink }: Stage, over: Record<string, unknown> = {}): Promise<string> {
-  const row = {
-    channel: "telegram",
-    bot_token: sink.telegramBotToken,
-    chat_id: sink.telegramChatId,
-    ...over,
-  };
-  const [config] = await sql<{ id: string }[]>`insert into alert_config ${sql(row)} returning id`;
-  return config?.id ?? "";
-}
-
-let incidentsMade = 0;
-
-/** An open incident of a job of its own. */
-async function addIncident({ sql }: Stage, over: Record<string, unknown> = {}): Promise<string> {
-  const jobName = `job_${++incidentsMade}`;
-  const job = {
-    project_name: "smoothed",
-    job_name: jobName,
-    job_user: "postgres",
-    schedule: "* * * * *",
-    owner: "dana",
-  };
-  const [inventory] = await sql<{ id: string }[]>`insert into job_inventory ${sql(job)} returning id`;
-  const row = {
-    project_name: "smoothed",
-    subject_kind: "job",
-    subject_id: inventory?.id ?? "",
-    code: "failed",
-    severity: "important",
-    summary: "the last run failed: ERROR: division by zero",
-    job_inventory_id: inventory?.id ?? "",
-    ...over,
-  };
-  const [incident] = await sql<{ id: string }[]>`insert into incidents ${sql(row)} returning id`;
-  return incident?.id ?? "";
-}
-
-/** A delivery that is owed, `minutesAgo` old. */
-async function owe(
-  { sql }: Stage,
-  incidents: string[],
-  { config, channel = "discord", event = "opened", minutesAgo = 0, state = "due", error = null }: {
-    config: string | null;
-    channel?: string | null;
-    event?: string;
-    minutesAgo?: number;
-    state?: string;
-    error?: string | null;
-  },
-): Promise<string> {
-  const [delivery] = await sql<{ id: string }[]>`
-    insert into alert_deliveries (alert_config_id, channel, event, state, last_error, created_at)
-    values (${config}, ${channel}, ${event}, ${state}, ${error}, now() - make_interval(mins => ${minutesAgo}))
-    returning id`;
-  for (const incident of incidents) {
-    await sql`insert into delivery_incidents (delivery_id, incident_id) values (${
-      delivery?.id ?? ""
-    }, ${incident})`;
-  }
-  return delivery?.id ?? "";
-}
-
-interface DeliveryRow {
-  state: string;
-  attempts: number;
-  last_error: string | null;
-  provider_id: string | null;
-  leased: boolean;
-  waits_s: number;
-  alert_config_id: string | null;
-  rendered: { body: Record<string, unknown>; plain: string } | null;
-}
-
-async function row({ sql }: Stage, id: string): Promise<DeliveryRow> {
-  const [found] = await sql<DeliveryRow[]>`
-    select state, attempts, last_error, provider_id, leased_until > now() as leased, alert_config_id, rendered,
-           extract(epoch from next_attempt_at - now())::double precision as waits_s
-    from alert_deliveries where id = ${id}`;
-  assert.ok(found);
-  return found;
-}
-
-async function makeDue({ sql }: Stage): Promise<void> {
-  await sql`update alert_deliveries set next_attempt_at = now() where state = 'due'`;
-}
+import { addDiscord, addIncident, addTelegram, makeDue, onStage, owe, row } from "../support/outbox.ts";
 
 // --- the outbox ---
 
@@ -189,6 +42,35 @@ Deno.test("claiming leaves alone what is not yet due, and rows of alert_config t
     );
     const { deliveries } = await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60, except: [config] });
     assert.deepEqual(deliveries.map(({ id }) => id), [due]);
+  }));
+
+Deno.test("claiming leaves alone what the policy has not let through, and what comes after it", () =>
+  onStage(async (stage) => {
+    const config = await addDiscord(stage);
+    const incident = await addIncident(stage);
+    const held = await owe(stage, [incident], { config, minutesAgo: 5 });
+    await owe(stage, [incident], { config, event: "resolved" });
+    await stage.sql`update alert_deliveries set admitted_at = null where id = ${held}`;
+    assert.deepEqual((await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60 })).deliveries, []);
+  }));
+
+Deno.test("an attempt counts as uncertain from its claim until its vendor's answer is settled", () =>
+  onStage(async (stage) => {
+    await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
+    const uncertain = async () => {
+      const [found] = await stage.sql<{ count: number }[]>`
+        select uncertain_attempts as count from alert_deliveries`;
+      return found?.count;
+    };
+    const seen: (number | undefined)[] = [];
+    for (const unsure of [false, true, false]) {
+      const [claimed] = (await claimDeliveries(stage.hub, { limit: 1, leaseSeconds: 60 })).deliveries;
+      assert.ok(claimed);
+      seen.push(await uncertain());
+      await settleDelivery(stage.hub, claimed, { kind: "retry", error: "x", delayMs: 0, uncertain: unsure });
+      seen.push(await uncertain());
+    }
+    assert.deepEqual(seen, [1, 0, 1, 1, 2, 1]);
   }));
 
 Deno.test("a lease that ran out is claimed again, and its old holder can neither store nor settle", () =>
@@ -650,6 +532,17 @@ Deno.test("a dry run answers what would be sent, and changes nothing", () =>
     const { state, attempts, rendered } = await row(stage, id);
     assert.deepEqual([state, attempts, rendered], ["due", 0, null]);
     assert.equal((await stage.run()).sent, 1);
+  }));
+
+Deno.test("a dry run decides like any other and leaves nothing of it, in the rows or in the log", () =>
+  onStage(async (stage) => {
+    const id = await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
+    await stage.sql`update alert_deliveries set admitted_at = null`;
+    const before = await stage.sql`select to_jsonb(d) as row from alert_deliveries d`;
+    const summary = await stage.run({ dry_run: true });
+    assert.equal(summary.deliveries[0]?.id, id);
+    assert.deepEqual(await stage.sql`select to_jsonb(d) as row from alert_deliveries d`, before);
+    assert.deepEqual(stage.logged, []);
   }));
 
 Deno.test("a test alert goes through every enabled row of its channel, and says what happened", () =>

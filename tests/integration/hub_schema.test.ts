@@ -15,6 +15,8 @@ const TABLES = [
   "alert_config",
   "alert_deliveries",
   "delivery_incidents",
+  "silences",
+  "channel_state",
 ];
 
 /** The message of the error that a query fails with. */
@@ -54,7 +56,7 @@ Deno.test("every column that a person edits has a comment", async () => {
   const bare = await db.sql`
     select c.relname || '.' || a.attname as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings') and c.relkind = 'r'
+    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings', 'silences') and c.relkind = 'r'
       and a.attname not in ('id', 'created_at', 'updated_at') and col_description(c.oid, a.attnum) is null`;
   assert.deepEqual(bare.map(({ name }) => name), []);
 });
@@ -72,7 +74,10 @@ Deno.test("a mistake in the table editor is refused with a sentence that says wh
       `insert into alert_config (channel, bot_token) values ('telegram', 'x')`,
       /telegram needs bot_token and chat_id/,
     ],
-    [`insert into alert_config (channel) values ('pigeon')`, /channel is discord or telegram/],
+    [
+      `insert into alert_config (channel) values ('pigeon')`,
+      /channel is one of those that the column's comment names/,
+    ],
     [`insert into monitored_projects (name) values ('My Project')`, /name is lower case letters/],
     [
       `insert into monitored_projects (name, database_url) values ('x', 'postgresql://u:secret@h/db')`,

@@ -1,6 +1,7 @@
 /** The hub in memory: what `monitoring.record_observations` makes of an evaluation. */
 import type { HubKnowledge, InventoryJob } from "../../supabase/functions/_shared/domain/hub.ts";
 import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
+import { alertRow } from "../support/alerts.ts";
 import type {
   IncidentTransition,
   Observations,
@@ -10,13 +11,14 @@ import type {
 export function emptyHub(): HubKnowledge {
   return {
     version: 0,
+    projectName: "simulated",
     runCursor: null,
     launcherWasMissing: false,
     openRuns: [],
     jobs: [],
     states: new Map(),
     incidents: [],
-    alertConfigs: [{ id: "config", name: null, channel: "discord", criticality: "all", enabled: true }],
+    alertConfigs: [alertRow("config")],
   };
 }
 

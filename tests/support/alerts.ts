@@ -1,10 +1,34 @@
 /** Builders of incidents and messages for tests: every test names only what it is about. */
-import type { Message } from "../../supabase/functions/_shared/domain/delivery.ts";
+import type { AlertRoute, Message } from "../../supabase/functions/_shared/domain/delivery.ts";
 import type { Incident, IncidentJob } from "../../supabase/functions/_shared/domain/incident.ts";
 import type { RecentRun } from "../../supabase/functions/_shared/domain/run.ts";
 
 /** When the alerts of the tests are written. */
 export const NOW = new Date("2026-11-21T12:47:12Z");
+
+/** A row of `alert_config` that takes everything, as the defaults have it. */
+export function alertRow(id: string, over: Partial<AlertRoute> = {}): AlertRoute {
+  return {
+    id,
+    name: null,
+    channel: "discord",
+    criticality: "all",
+    enabled: true,
+    projectName: null,
+    minSeverity: null,
+    events: ["opened", "reminder", "resolved"],
+    quietFrom: null,
+    quietUntil: null,
+    quietTimeZone: "UTC",
+    repeatMinutes: 360,
+    escalationMinutes: null,
+    onlyEscalations: false,
+    priority: 100,
+    dead: null,
+    lastSuccessAt: null,
+    ...over,
+  };
+}
 
 export function alertJob(over: Partial<IncidentJob> = {}): IncidentJob {
   return {

@@ -1,6 +1,7 @@
 /** Builders of facts and knowledge for tests of the rules: every test names only what it is about. */
 import type { CronFacts, CronJob, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
 import type { HubKnowledge, InventoryJob, JobState } from "../../supabase/functions/_shared/domain/hub.ts";
+import { alertRow } from "./alerts.ts";
 import type { Evaluation } from "../../supabase/functions/_shared/rules/evaluate.ts";
 
 /** Noon of an ordinary day. */
@@ -63,6 +64,7 @@ export function facts(over: Partial<CronFacts> = {}): CronFacts {
 
 export function knowledge(over: Partial<HubKnowledge> = {}): HubKnowledge {
   return {
+    projectName: "smoothed",
     version: 0,
     runCursor: null,
     launcherWasMissing: false,
@@ -70,7 +72,7 @@ export function knowledge(over: Partial<HubKnowledge> = {}): HubKnowledge {
     jobs: [],
     states: new Map(),
     incidents: [],
-    alertConfigs: [{ id: "config-1", name: null, channel: "discord", criticality: "all", enabled: true }],
+    alertConfigs: [alertRow("config-1")],
     ...over,
   };
 }

@@ -122,3 +122,23 @@ Deno.test("deliver() refuses a URL before it asks the network", async () => {
   await assert.rejects(attempt, { code: "url_refused" });
   assert.equal(asked, false);
 });
+
+Deno.test("deliver() tells a connection that was never made from one that broke", async () => {
+  const failing = async (text: string, cause?: Error) =>
+    await deliver(REQUEST, { fetch: () => Promise.reject(new TypeError(text, { cause })) });
+  const refused = "error sending request: client error (Connect): tcp connect error: Connection refused";
+  assert.deepEqual(await failing(refused), { kind: "network", unsent: true }, "as Deno 2.1 says it");
+  const inCause = await failing("fetch failed", new Error(refused));
+  assert.deepEqual(inCause, { kind: "network", unsent: true }, "as Deno 2.9 says it");
+  assert.deepEqual(await failing("client error (SendRequest): connection closed before message completed"), {
+    kind: "network",
+  });
+});
+
+Deno.test("deliver() keeps credentials of headers out of what a vendor quotes", async () => {
+  const credentials = btoa("AC0123:a-token-of-somebody");
+  const answer = await deliver({ ...REQUEST, headers: { authorization: `Basic ${credentials}` } }, {
+    fetch: () => Promise.resolve(new Response(`no such user: ${credentials}`, { status: 401 })),
+  });
+  assert.ok(answer.kind === "response" && answer.excerpt === "no such user: ***");
+});

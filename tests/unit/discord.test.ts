@@ -146,13 +146,20 @@ Deno.test("a Discord alert says how much it left out", () => {
 });
 
 Deno.test("a Discord request waits for the saved message and keeps the thread", async () => {
-  const options = { deliveryId: "1", apiUrl: "" };
+  const options = { deliveryId: "1", apiUrl: "", now: NOW };
   const request = await discord.request(RENDERED, { webhookUrl: `${WEBHOOK}?thread_id=42` }, options);
   assert.equal(request.url, `${WEBHOOK}?thread_id=42&wait=true`);
   assert.equal(request.method, "POST");
   assert.deepEqual(JSON.parse(request.body), RENDERED.body);
   const again = await discord.request(RENDERED, { webhookUrl: WEBHOOK }, options);
   assert.equal(again.body, request.body, "the same bytes");
+});
+
+Deno.test("a Discord row may name a thread", async () => {
+  const target = discord.target.parse({ webhookUrl: WEBHOOK, threadId: "42" });
+  const { url } = await discord.request(RENDERED, target, { deliveryId: "1", apiUrl: "", now: NOW });
+  assert.equal(url, `${WEBHOOK}?wait=true&thread_id=42`);
+  assert.ok(!discord.target.safeParse({ webhookUrl: WEBHOOK, threadId: "general" }).success);
 });
 
 Deno.test("a Discord target must be a webhook's URL", () => {

@@ -1,12 +1,18 @@
 /** Which rows of `alert_config` an alert goes to, at first and at a second look. */
 import assert from "node:assert/strict";
-import { routeAlert, worstSeverity } from "../../supabase/functions/_shared/rules/routing.ts";
-import { reroute } from "../../supabase/functions/_shared/rules/reroute.ts";
+import type { Severity } from "../../supabase/functions/_shared/domain/job.ts";
+import { owedDeliveries } from "../../supabase/functions/_shared/rules/owed_deliveries.ts";
+import {
+  routeAlert,
+  type RoutedAlert,
+  worstSeverity,
+} from "../../supabase/functions/_shared/rules/routing.ts";
+import { fallbackRow, reroute } from "../../supabase/functions/_shared/rules/reroute.ts";
 import type { AlertRoute, UnroutableDelivery } from "../../supabase/functions/_shared/domain/delivery.ts";
-import { incident } from "../support/alerts.ts";
+import { alertRow as row, incident } from "../support/alerts.ts";
 
-function row(id: string, over: Partial<AlertRoute> = {}): AlertRoute {
-  return { id, name: null, channel: "discord", criticality: "all", enabled: true, ...over };
+function route(severity: Severity, rows: readonly AlertRoute[], over: Partial<RoutedAlert> = {}) {
+  return routeAlert({ severity, projectName: "smoothed", alertChannel: null, ...over }, rows);
 }
 
 /** As the seeds route: critical to Telegram, the rest to Discord. */
@@ -33,7 +39,7 @@ function unroutable(over: Partial<UnroutableDelivery> = {}): UnroutableDelivery 
 const ENDED = incident({ resolvedAt: "2026-11-21T13:00:00Z", resolution: "recovered" });
 
 Deno.test("routeAlert() gives critical to Telegram, important and low to Discord, as the seeds configure it", () => {
-  const ids = (severity: "critical" | "important" | "low") => routeAlert(severity, SEEDS).map(({ id }) => id);
+  const ids = (severity: "critical" | "important" | "low") => route(severity, SEEDS).map(({ id }) => id);
   assert.deepEqual(ids("critical"), ["telegram"]);
   assert.deepEqual(ids("important"), ["discord"]);
   assert.deepEqual(ids("low"), ["discord low"]);
@@ -41,11 +47,11 @@ Deno.test("routeAlert() gives critical to Telegram, important and low to Discord
 
 Deno.test("routeAlert() gives every row that takes all, and none that is disabled", () => {
   const rows = [row("a"), row("b", { enabled: false }), row("c", { criticality: "critical" })];
-  assert.deepEqual(routeAlert("critical", rows).map(({ id }) => id), ["a", "c"]);
+  assert.deepEqual(route("critical", rows).map(({ id }) => id), ["a", "c"]);
 });
 
 Deno.test("routeAlert() never sends info", () => {
-  assert.deepEqual(routeAlert("info", [row("a")]), []);
+  assert.deepEqual(route("info", [row("a")]), []);
 });
 
 Deno.test("worstSeverity() is the worst of them", () => {
@@ -68,7 +74,7 @@ Deno.test("reroute() heeds the row that the job asks for", () => {
 Deno.test("reroute() keeps what still has no row, with the reason", () => {
   assert.deepEqual(reroute(unroutable(), []), {
     kind: "keep",
-    reason: 'No enabled row of alert_config takes severity "critical"',
+    reason: 'No enabled row of alert_config takes severity "critical" of project "smoothed"',
   });
 });
 
@@ -89,7 +95,81 @@ Deno.test("reroute() passes over rows that tell the same, and cancels when all o
   assert.equal(reroute(told, SEEDS).kind, "cancel");
 });
 
-Deno.test("reroute() keeps what every fitting row has failed to deliver", () => {
+Deno.test("reroute() keeps what every fitting row has failed to deliver, until one of them is set right", () => {
   const failed = unroutable({ covered: [{ alertConfigId: "telegram", state: "failed" }] });
-  assert.equal(reroute(failed, SEEDS).kind, "keep");
+  const dead = { reason: "gone", since: 0, lastFailureAt: 0 };
+  assert.equal(reroute(failed, SEEDS.map((one) => ({ ...one, dead }))).kind, "keep");
+  assert.deepEqual(reroute(failed, SEEDS), { kind: "route", alertConfigIds: ["telegram"] });
+});
+
+Deno.test("reroute() cancels what no row that takes it wants to hear of", () => {
+  const rows = [row("a", { events: ["resolved"] })];
+  assert.deepEqual(reroute(unroutable(), rows), {
+    kind: "cancel",
+    reason: 'No row of alert_config that takes this alert hears of "opened"',
+  });
+});
+
+Deno.test("routeAlert() heeds project, least severity and what a job asks for", () => {
+  const rows = [
+    row("mine", { projectName: "smoothed" }),
+    row("other", { projectName: "scraping" }),
+    row("grave", { minSeverity: "important" }),
+    row("asked", { name: "team-a", projectName: "scraping", criticality: "low" }),
+  ];
+  const ids = (severity: Severity, over: Partial<RoutedAlert> = {}) =>
+    route(severity, rows, over).map(({ id }) => id);
+  assert.deepEqual(ids("low"), ["mine"]);
+  assert.deepEqual(ids("important"), ["mine", "grave"]);
+  assert.deepEqual(ids("critical", { projectName: "blingsting" }), ["grave"]);
+  assert.deepEqual(ids("critical", { alertChannel: "team-a" }), ["asked"]);
+  assert.deepEqual(ids("important", { alertChannel: "nobody" }), ["mine", "grave"]);
+});
+
+Deno.test("routeAlert() keeps critical alerts from rows that are there for escalations, unless there are no others", () => {
+  const [first, second] = [
+    row("second line", { escalationMinutes: 30 }),
+    row("third line", { escalationMinutes: 60, onlyEscalations: true }),
+  ];
+  assert.deepEqual(route("critical", [row("a"), first, second]).map(({ id }) => id), ["a"]);
+  assert.deepEqual(route("critical", [second, first]).map(({ id }) => id), ["second line"]);
+  assert.deepEqual(route("important", [first, second]).map(({ id }) => id), ["second line"]);
+});
+
+Deno.test("owedDeliveries() owes nothing where rows take the alert but not the event, and keeps it where none takes it", () => {
+  const alert = {
+    severity: "important",
+    projectName: "smoothed",
+    alertChannel: null,
+    event: "resolved",
+  } as const;
+  assert.deepEqual(owedDeliveries(alert, [row("a", { events: ["opened"] })]), []);
+  assert.deepEqual(owedDeliveries(alert, [row("a"), row("b", { events: ["opened"] })]), [
+    { state: "due", channel: "discord", alertConfigId: "a" },
+  ]);
+  assert.deepEqual(owedDeliveries(alert, [row("a", { criticality: "low" })]), [{
+    state: "unroutable",
+    lastError: 'No enabled row of alert_config takes severity "important" of project "smoothed"',
+  }]);
+});
+
+Deno.test("fallbackRow() takes the first by priority that fits, and else any of the project", () => {
+  const rows = [
+    row("late", { priority: 200 }),
+    row("soon", { priority: 10 }),
+    row("sooner, for others", { priority: 1, projectName: "scraping" }),
+    row("sooner, critical only", { priority: 2, criticality: "critical" }),
+    row("dead", { priority: 0 }),
+  ];
+  const alert = {
+    severity: "important",
+    projectName: "smoothed",
+    alertChannel: null,
+    event: "opened",
+  } as const;
+  const usable = ({ id }: AlertRoute) => id !== "dead";
+  assert.equal(fallbackRow(alert, rows, usable)?.id, "soon");
+  const misfits = rows.filter(({ id }) => !["late", "soon"].includes(id));
+  assert.equal(fallbackRow(alert, misfits, usable)?.id, "sooner, critical only");
+  assert.equal(fallbackRow(alert, rows.filter(({ id }) => id === "dead"), usable), null);
 });

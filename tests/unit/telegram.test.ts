@@ -9,7 +9,7 @@ import { alertJob, HOSTILE, incident, message, NOW } from "../support/alerts.ts"
 
 const BOT_TOKEN = "123456789:AAF-abcdefghijklmnopqrstuvwxyz0123";
 const TARGET = { botToken: BOT_TOKEN, chatId: "-1001234567890" };
-const OPTIONS = { deliveryId: "1", apiUrl: "https://api.telegram.org/" };
+const OPTIONS = { deliveryId: "1", apiUrl: "https://api.telegram.org/", now: NOW };
 const RENDERED = telegram.render(message());
 
 function htmlOf(message: Message): string {
@@ -100,6 +100,13 @@ Deno.test("a Telegram request names bot and chat, and sends the same bytes each 
   assert.deepEqual(JSON.parse(request.body), { chat_id: TARGET.chatId, ...RENDERED.body });
   assert.equal((await telegram.request(RENDERED, TARGET, OPTIONS)).body, request.body);
   assert.ok(!JSON.stringify(RENDERED).includes(BOT_TOKEN), "what is stored holds no secret");
+});
+
+Deno.test("a Telegram row may name a topic", async () => {
+  const target = telegram.target.parse({ ...TARGET, threadId: "7" });
+  const request = await telegram.request(RENDERED, target, OPTIONS);
+  assert.equal(JSON.parse(request.body).message_thread_id, 7);
+  assert.ok(!telegram.target.safeParse({ ...TARGET, threadId: "general" }).success);
 });
 
 Deno.test("a Telegram target is a bot's token and a chat", () => {

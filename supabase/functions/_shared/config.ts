@@ -20,6 +20,10 @@ const environment = z.object({
   MANAGEMENT_API_TOKEN: z.string().min(1).optional(),
   MANAGEMENT_API_URL: httpUrl.default("https://api.supabase.com"),
   TELEGRAM_API_URL: httpUrl.optional(),
+  RESEND_API_URL: httpUrl.optional(),
+  POSTMARK_API_URL: httpUrl.optional(),
+  TWILIO_API_URL: httpUrl.optional(),
+  PAGERDUTY_API_URL: httpUrl.optional(),
   OUTGOING_ALLOWED_HOSTS: z.string().default(""),
   POSTGRES_CA_CERT: z.string().includes("BEGIN CERTIFICATE", { error: "must be a PEM certificate" })
     .optional(),

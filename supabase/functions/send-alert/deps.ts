@@ -10,6 +10,8 @@ export interface SendAlertDeps {
   config: {
     /** `host:port` of private hosts that alerts may go to. */
     outgoingAllowedHosts: readonly string[];
+    /** Name under which the hub watches itself. Default: `thordata`. */
+    hubProjectName?: string;
     /** The value of a function secret, as `env:NAME` refers to it. */
     secret(name: string): string | undefined;
   };

@@ -1,264 +1,50 @@
-/** Delivers what is owed: routes, claims, renders, sends, settles, until nothing is due or the time is up. */
-import { channels } from "../_shared/channels/mod.ts";
-import type { AlertRoute, ClaimedDelivery, UnroutableDelivery } from "../_shared/domain/delivery.ts";
+/** The tick: what is owed is decided, then what is due is delivered. */
 import { AppError } from "../_shared/errors.ts";
-import {
-  cancelDelivery,
-  type Claim,
-  claimDeliveries,
-  markUnroutable,
-  readAlertConfigs,
-  readUnroutable,
-  routeDelivery,
-  settleDelivery,
-  type Settlement,
-  storeRendered,
-  type UnreadableDelivery,
-} from "../_shared/hub/deliveries.ts";
-import { composeMessage } from "../_shared/rules/message.ts";
-import { nextAttempt } from "../_shared/rules/retry.ts";
-import { reroute } from "../_shared/rules/reroute.ts";
+import { applyDefaultRoutes } from "./default_routes.ts";
 import type { SendAlertDeps } from "./deps.ts";
+import { drainOutbox, type Run } from "./drain.ts";
 import type { SendAlertInput } from "./input.ts";
-import { send, type SendResult } from "./send.ts";
-import { type DeliveryReport, type SendAlertSummary, summarise, toldIncidents } from "./summary.ts";
+import { tickPolicy } from "./policy.ts";
+import { preview } from "./preview.ts";
+import { readChannels } from "./channel_report.ts";
+import { type SendAlertSummary, summarise } from "./summary.ts";
 import { sendTests } from "./test_alert.ts";
+import { routeUnroutable } from "./unroutable.ts";
 
-/** Deliveries leased at a time. */
-const BATCH = 20;
-/** Long enough for a batch of which every message takes its full time but one in two. */
-const LEASE_SECONDS = 120;
-/** What a sending may take; with less than this left of a lease or of the run, none is begun. */
-const SENDING_MS = 12_000;
-/** Unroutable deliveries looked at in one run. */
-const UNROUTABLE_LIMIT = 500;
-/** Failures in a row after which a target rests for this run, so that one dead vendor does not use up its time. */
-const FAILURES_BEFORE_REST = 2;
-
-/** What a run remembers of its targets, by id of the row in `alert_config`. */
-interface Run {
-  deps: SendAlertDeps;
-  reports: DeliveryReport[];
-  /** Rows that get nothing more in this run. */
-  resting: Set<string>;
-  failures: Map<string, number>;
-  lastSentAt: Map<string, number>;
-}
+/** How often a run decides again because a vendor refused something for good. */
+const ROUNDS = 3;
 
 /**
- * Sends a test alert where one is asked for; otherwise drains the outbox.
+ * Sends a test alert where one is asked for; otherwise runs the alert policy and drains the outbox.
  *
  * @throws {AppError} `not_found` for a test without a channel to test; `hub_unreachable` or `hub_failed`.
  */
 export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): Promise<SendAlertSummary> {
+  if (input.dry_run !== true) await applyDefaultRoutes(deps);
   if (input.test !== undefined) return summarise(await sendTests(input.test, deps));
   if (input.dry_run === true) return summarise(await preview(deps));
   const run: Run = { deps, reports: [], resting: new Set(), failures: new Map(), lastSentAt: new Map() };
-  await routeUnroutable(run);
-  while (timeLeft(deps) > SENDING_MS) {
-    const claim = await claimDeliveries(deps.sql, {
-      limit: BATCH,
-      leaseSeconds: LEASE_SECONDS,
-      except: [...run.resting],
-    });
-    if (claim.deliveries.length + claim.unreadable.length === 0) break;
-    await sendBatch(run, claim);
-  }
-  const summary = summarise(run.reports);
-  const { sent, retried, failed, unroutable } = summary;
+  await routeUnroutable(deps, run.reports);
+  const faults = await decideAndDrain(run);
+  const { channels, faults: targetFaults } = await readChannels(deps);
+  const summary = { ...summarise(run.reports), channels, config_faults: [...faults, ...targetFaults] };
+  const { sent, retried, failed, unroutable, config_faults } = summary;
   deps.log.info("outbox drained", { sent, retried, failed, unroutable, resting: run.resting.size });
+  for (const fault of config_faults) deps.log.warn("alerts are not set up right", { fault });
   return summary;
 }
 
-/** Finds rows of `alert_config` for what no row took before; what still has none is reported. */
-async function routeUnroutable({ deps, reports }: Run): Promise<void> {
-  await markUnroutable(deps.sql);
-  const { deliveries, faults } = await readUnroutable(deps.sql, UNROUTABLE_LIMIT);
-  for (const fault of faults) deps.log.error("unroutable delivery cannot be read", { fault });
-  if (deliveries.length === 0) return;
-  const { configs, faults: badRows } = await readAlertConfigs(deps.sql);
-  for (const fault of badRows) deps.log.error("row of alert_config cannot be read", { fault });
-  for (const delivery of deliveries) {
-    const report = await rerouteOne(deps, delivery, configs);
-    if (report !== null) reports.push(report);
-  }
-}
-
-/** Routed, it is claimed like any other and reported then. */
-async function rerouteOne(
-  deps: SendAlertDeps,
-  delivery: UnroutableDelivery,
-  configs: readonly AlertRoute[],
-): Promise<DeliveryReport | null> {
-  const { id, channel, event } = delivery;
-  const decision = reroute(delivery, configs);
-  if (decision.kind === "route") {
-    const rows = await routeDelivery(deps.sql, id, decision.alertConfigIds);
-    deps.log.info("delivery routed", { delivery_id: id, rows });
-    return null;
-  }
-  const report = { id, alert_config_id: null, channel, event, incidents: toldIncidents(delivery.incidents) };
-  const { reason } = decision;
-  if (decision.kind === "cancel") {
-    await cancelDelivery(deps.sql, id, reason);
-    deps.log.info("delivery cancelled", { delivery_id: id, reason });
-    return { ...report, state: "cancelled", error: reason };
-  }
-  deps.log.warn("delivery unroutable", { delivery_id: id, reason });
-  return { ...report, state: "unroutable", error: delivery.lastError ?? reason };
-}
-
-/** Targets side by side, the messages of one target one after the other. */
-async function sendBatch(run: Run, claim: Claim): Promise<void> {
-  const leaseEnds = run.deps.clock().getTime() + LEASE_SECONDS * 1000;
-  for (const delivery of claim.unreadable) await putBack(run, delivery);
-  const byTarget = Map.groupBy(claim.deliveries, (delivery) => delivery.alertConfigId);
-  const targets = await Promise.allSettled([...byTarget].map(async ([alertConfigId, deliveries]) => {
-    for (const delivery of deliveries) {
-      const tooLate = Math.min(leaseEnds - run.deps.clock().getTime(), timeLeft(run.deps)) < SENDING_MS;
-      if (tooLate || run.resting.has(alertConfigId)) await settle(run, delivery, { kind: "release" });
-      else await sendOne(run, delivery);
+/** What a vendor refuses for good goes to the next row in the same run. */
+async function decideAndDrain(run: Run): Promise<string[]> {
+  let faults: string[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    try {
+      faults = await tickPolicy(run.deps);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "conflict")) throw error;
+      run.deps.log.info("another run decided what is owed");
     }
-  }));
-  const broken = targets.find((target) => target.status === "rejected");
-  if (broken !== undefined) throw broken.reason;
-}
-
-async function sendOne(run: Run, delivery: ClaimedDelivery): Promise<void> {
-  const notes: string[] = [];
-  await keepPace(run, delivery);
-  const result = await attempt(run, delivery, (note) => notes.push(note));
-  run.lastSentAt.set(delivery.alertConfigId, run.deps.clock().getTime());
-  if (result.kind === "lost") return;
-  restIfNeeded(run, delivery.alertConfigId, result);
-  const settlement = settlementOf(run, delivery, result);
-  const settled = await settle(run, delivery, settlement);
-  const { id, channel, event, attempts } = delivery;
-  const error = "error" in settlement ? { error: settlement.error } : {};
-  const note = notes.length > 0 ? { note: notes.join("; ") } : {};
-  run.deps.log[settlement.kind === "sent" ? "info" : "warn"]("delivery attempted", {
-    ...{ delivery_id: id, channel, event, attempts, result: settlement.kind, settled },
-    ...error,
-    ...note,
-  });
-  run.reports.push({ ...reportOf(delivery), state: STATES[settlement.kind], ...error, ...note });
-}
-
-const STATES = { sent: "sent", retry: "due", permanent: "failed", release: "due" } as const;
-
-/** One bad delivery never stops the others: whatever goes wrong with it is its own result. */
-async function attempt(
-  run: Run,
-  delivery: ClaimedDelivery,
-  note: (text: string) => void,
-): Promise<SendResult> {
-  try {
-    return await send(
-      {
-        ...delivery,
-        render: () =>
-          channels[delivery.channel].render(composeMessage({ ...delivery, now: run.deps.clock() })),
-        store: (rendered) => storeRendered(run.deps.sql, delivery, rendered),
-      },
-      run.deps,
-      note,
-    );
-  } catch (error) {
-    if (error instanceof AppError && error.code === "hub_unreachable") throw error;
-    const known = error instanceof AppError;
-    run.deps.log.error("delivery broke", {
-      delivery_id: delivery.id,
-      error: known ? error.message : error instanceof Error ? error.stack : String(error),
-    });
-    const text = known
-      ? error.message
-      : "Unexpected error; the log of send-alert has it under this delivery's id";
-    return { kind: "retry", error: text, retryAfterMs: null, throttled: false };
+    if (await drainOutbox(run) === 0) break;
   }
-}
-
-function settlementOf(
-  { deps }: Run,
-  delivery: ClaimedDelivery,
-  result: Exclude<SendResult, { kind: "lost" }>,
-): Settlement {
-  if (result.kind !== "retry") return result;
-  const delayMs = nextAttempt(delivery.attempts, result.retryAfterMs, deps.random ?? Math.random);
-  return { kind: "retry", error: result.error, delayMs };
-}
-
-/** A throttled target gets nothing more in this run: vendors ban who goes on. One that keeps failing neither. */
-function restIfNeeded(run: Run, alertConfigId: string, result: SendResult): void {
-  const failures = result.kind === "retry" ? (run.failures.get(alertConfigId) ?? 0) + 1 : 0;
-  run.failures.set(alertConfigId, failures);
-  if (failures >= FAILURES_BEFORE_REST || (result.kind === "retry" && result.throttled)) {
-    run.resting.add(alertConfigId);
-  }
-}
-
-async function keepPace({ deps, lastSentAt }: Run, delivery: ClaimedDelivery): Promise<void> {
-  const last = lastSentAt.get(delivery.alertConfigId);
-  if (last === undefined) return;
-  const wait = last + channels[delivery.channel].paceMs - deps.clock().getTime();
-  if (wait > 0) await (deps.pause ?? pause)(wait);
-}
-
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
-}
-
-async function settle(run: Run, delivery: ClaimedDelivery, settlement: Settlement): Promise<boolean> {
-  const settled = await settleDelivery(run.deps.sql, delivery, settlement);
-  if (!settled) {
-    run.deps.log.warn("lease was lost before settling", {
-      delivery_id: delivery.id,
-      result: settlement.kind,
-    });
-  }
-  return settled;
-}
-
-/** A row that we cannot read stays due, with the reason. */
-async function putBack(run: Run, delivery: UnreadableDelivery): Promise<void> {
-  const { id, channel, event, attempts } = delivery;
-  const error = `Cannot read the delivery: ${delivery.error}`;
-  const delayMs = nextAttempt(attempts, null, run.deps.random ?? Math.random);
-  await settleDelivery(run.deps.sql, delivery, { kind: "retry", error, delayMs });
-  run.deps.log.error("delivery cannot be read", { delivery_id: id, error });
-  run.reports.push({ id, alert_config_id: null, channel, event, state: "due", error, incidents: [] });
-}
-
-/** What would be sent: claimed as ever, then taken back. */
-async function preview(deps: SendAlertDeps): Promise<DeliveryReport[]> {
-  const reports: DeliveryReport[] = [];
-  const taken = Symbol("taken back");
-  await deps.sql.begin(async (sql) => {
-    const claim = await claimDeliveries(sql, {
-      limit: 100,
-      leaseSeconds: 0,
-    });
-    for (const delivery of claim.deliveries) {
-      const message = composeMessage({ ...delivery, now: deps.clock() });
-      const rendered = delivery.rendered ?? channels[delivery.channel].render(message);
-      reports.push({ ...reportOf(delivery), state: "due", text: rendered.plain });
-    }
-    throw taken;
-  }).catch((error: unknown) => {
-    if (error !== taken) throw error;
-  });
-  return reports;
-}
-
-function reportOf(delivery: ClaimedDelivery): Omit<DeliveryReport, "state"> {
-  return {
-    id: delivery.id,
-    alert_config_id: delivery.alertConfigId,
-    channel: delivery.channel,
-    event: delivery.event,
-    incidents: toldIncidents(delivery.incidents),
-  };
-}
-
-function timeLeft({ deadline, clock }: SendAlertDeps): number {
-  return deadline.getTime() - clock().getTime();
+  return faults;
 }

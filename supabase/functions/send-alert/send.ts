@@ -8,6 +8,7 @@ import { resolveSecret } from "../_shared/hub/secrets.ts";
 import { redact } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";
 import type { SendAlertDeps } from "./deps.ts";
+import { sendParts } from "./send_parts.ts";
 
 /** Characters of an error that are stored and answered. */
 const ERROR_LIMIT = 1_000;
@@ -45,7 +46,11 @@ export async function send(
   const scrub = (text: string) => clean(redact(text, target.secrets)).slice(0, ERROR_LIMIT).toWellFormed();
   const rendered = sending.rendered ?? sending.render();
   if (sending.rendered === null && !await sending.store(rendered)) return { kind: "lost" };
+  if (channels[sending.channel].parts !== undefined) {
+    return scrubbed(await sendInParts(sending, rendered, target, deps, (text) => note(scrub(text))), scrub);
+  }
   const first = await post(sending, rendered, target, deps);
+  if (first.kind === "sent" && first.note !== undefined) note(scrub(first.note));
   if (first.kind !== "resend") return scrubbed(first, scrub);
   note(scrub(first.note));
   if (!await sending.store(first.rendered)) return { kind: "lost" };
@@ -54,12 +59,38 @@ export async function send(
   return { kind: "permanent", error: scrub(second.note) };
 }
 
-type ResolvedTarget = { resolved: true; value: unknown; secrets: string[] } | {
+function sendInParts(
+  sending: Sending,
+  rendered: RenderedMessage,
+  target: { value: unknown; secrets: string[] },
+  deps: SendAlertDeps,
+  note: (text: string) => void,
+): Promise<SendResult> {
+  const channel = channels[sending.channel];
+  return sendParts({
+    rendered,
+    parts: channel.parts?.(rendered, target.value) ?? [],
+    unansweredLimit: channel.unansweredLimit ?? Infinity,
+    clock: deps.clock,
+    store: sending.store,
+    post: (state, part) => post(sending, state, target, deps, part),
+    note,
+  });
+}
+
+/** A target with its secrets in place, or what is wrong with it. */
+export type ResolvedTarget = { resolved: true; value: unknown; secrets: string[] } | {
   resolved: false;
   error: string;
 };
 
-async function resolveTarget({ channel, target }: Sending, deps: SendAlertDeps): Promise<ResolvedTarget> {
+/**
+ * Resolves the references of a row of `alert_config` and checks what they lead to.
+ */
+export async function resolveTarget(
+  { channel, target }: Pick<Sending, "channel" | "target">,
+  deps: SendAlertDeps,
+): Promise<ResolvedTarget> {
   try {
     const written = Object.entries(target).flatMap(([key, text]) =>
       text === null ? [] : [[key, text] as const]
@@ -77,7 +108,7 @@ async function resolveTarget({ channel, target }: Sending, deps: SendAlertDeps):
     return {
       resolved: true,
       value: parsed.data,
-      secrets: values.flatMap(([, value]) => [value, ...secretParts(value)]),
+      secrets: values.flatMap(([key, value]) => PUBLIC.has(key) ? phoneNumbers(value) : secretParts(value)),
     };
   } catch (error) {
     if (error instanceof AppError) return { resolved: false, error: error.message };
@@ -85,9 +116,17 @@ async function resolveTarget({ channel, target }: Sending, deps: SendAlertDeps):
   }
 }
 
-/** A vendor may quote the secret part of a URL alone. */
+/** What an error may name, so that a person sees which address it is about; a person's number stays theirs. */
+const PUBLIC = new Set(["sender", "recipients", "messageStream", "threadId"]);
+
+function phoneNumbers(value: string): string[] {
+  return value.match(/\+\d[\d\s().-]{5,20}\d/g)?.flatMap((one) => [one, `+${one.replace(/\D/g, "")}`]) ?? [];
+}
+
+/** A vendor may quote the secret part of a URL alone, or one of several keys. */
 function secretParts(value: string): string[] {
-  return URL.canParse(value) ? new URL(value).pathname.split("/").filter((part) => part.length >= 20) : [];
+  const parts = URL.canParse(value) ? new URL(value).pathname.split("/") : value.split(/[\s,]+/);
+  return [value, ...parts.filter((part) => part.length >= 20)];
 }
 
 async function post(
@@ -95,10 +134,16 @@ async function post(
   rendered: RenderedMessage,
   target: { value: unknown; secrets: string[] },
   deps: SendAlertDeps,
+  part?: string,
 ): Promise<Outcome> {
   const channel = channels[sending.channel];
   const apiUrl = channel.api === null ? "" : deps.config.secret(channel.api.variable) ?? channel.api.url;
-  const request = await channel.request(rendered, target.value, { deliveryId: sending.id, apiUrl });
+  const request = await channel.request(rendered, target.value, {
+    deliveryId: sending.id,
+    apiUrl,
+    now: deps.clock(),
+    ...part === undefined ? {} : { part },
+  });
   try {
     const answer = await deliver(request, {
       allowedHosts: deps.config.outgoingAllowedHosts,

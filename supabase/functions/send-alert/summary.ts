@@ -18,6 +18,18 @@ export interface DeliveryReport {
   incidents: { id: string; project: string; subject: string; code: string }[];
 }
 
+/** A row of `alert_config` in the answer. */
+export interface ChannelReport {
+  alert_config_id: string;
+  name: string | null;
+  channel: string;
+  status: "healthy" | "dead";
+  /** Why it is dead. */
+  reason?: string;
+  /** ISO 8601. */
+  since?: string;
+}
+
 export interface SendAlertSummary extends Record<string, unknown> {
   sent: number;
   /** Did not get through and are tried again. */
@@ -26,6 +38,10 @@ export interface SendAlertSummary extends Record<string, unknown> {
   /** Kept until a row of `alert_config` takes them. */
   unroutable: number;
   deliveries: DeliveryReport[];
+  /** Enabled rows of `alert_config`. */
+  channels?: ChannelReport[];
+  /** What is wrong with what people wrote, a sentence each. */
+  config_faults?: string[];
 }
 
 /** Counts the reports. A delivery that was tried more than once is told once, as it ended. */
@@ -55,12 +71,12 @@ export function toldIncidents(incidents: readonly Incident[]): DeliveryReport["i
 
 /** What the log of invocations keeps: complete when everything that was owed got through. */
 export function sendAlertEnding(
-  { sent, retried, failed, unroutable, deliveries }: SendAlertSummary,
+  { sent, retried, failed, unroutable, deliveries, config_faults = [] }: SendAlertSummary,
 ): CheckRunEnd {
   const missing = retried + failed + unroutable;
   return {
     status: missing === 0 ? "complete" : sent > 0 ? "partial" : "failed",
-    counts: { sent, retried, failed, unroutable },
+    counts: { sent, retried, failed, unroutable, config_faults: config_faults.length },
     error: deliveries.find(({ state, error }) => error !== undefined && state !== "cancelled")?.error ?? null,
   };
 }

@@ -3,6 +3,7 @@ import { channels } from "../_shared/channels/mod.ts";
 import type { AlertConfigRow } from "../_shared/domain/delivery.ts";
 import { AppError } from "../_shared/errors.ts";
 import { readAlertConfigs } from "../_shared/hub/deliveries.ts";
+import { noteChannelSuccess } from "../_shared/hub/policy.ts";
 import { composeMessage } from "../_shared/rules/message.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import type { SendAlertInput } from "./input.ts";
@@ -49,6 +50,7 @@ async function sendTest(row: AlertConfigRow, deps: SendAlertDeps): Promise<Deliv
     deps,
     (note) => notes.push(note),
   );
+  if (result.kind === "sent") await noteChannelSuccess(deps.sql, row.id);
   deps.log.info("test alert", { channel: row.channel, alert_config_id: row.id, result: result.kind });
   return {
     id: null,

@@ -14,6 +14,11 @@ const BY_SEVERITY: Record<Message["severity"], Appearance> = {
   info: { sign: "⚪", colour: 0x98a2b3 },
 };
 
+/** The colour as HTML writes it, `#d92d20`. */
+export function htmlColour({ colour }: Appearance): string {
+  return `#${colour.toString(16).padStart(6, "0")}`;
+}
+
 /** Red, orange and yellow for what is wrong, green for what is well again, blue for a test. */
 export function appearanceOf(message: Message): Appearance {
   if (message.event === "resolved") return { sign: "🟢", colour: 0x12b76a };

@@ -22,18 +22,21 @@ export type VendorAnswer =
     /** Milliseconds that the header `Retry-After` asks to wait. */
     retryAfterMs: number | null;
   }
-  /** No connection, a broken one, or a redirect. */
-  | { kind: "network" }
+  /** No connection, a broken one, or a redirect. `unsent`: certainly none, so the vendor has nothing of it. */
+  | { kind: "network"; unsent?: true }
   | { kind: "timeout" };
 
 /** What a channel makes of an answer. */
 export type Outcome =
-  /** The vendor said that it has the message. */
-  | { kind: "sent"; providerId: string | null }
-  /** The same request may succeed later. `throttled`: the vendor wants fewer messages, so the target rests. */
-  | { kind: "retry"; error: string; retryAfterMs: number | null; throttled: boolean }
-  /** The same request will never succeed. */
-  | { kind: "permanent"; error: string }
+  /** The vendor said that it has the message. `note`: what a person should know nevertheless. */
+  | { kind: "sent"; providerId: string | null; note?: string }
+  /**
+   * The same request may succeed later. `throttled`: the vendor wants fewer messages, so the target rests. `unanswered`:
+   * nobody knows whether the vendor took it, and taking it twice does harm.
+   */
+  | { kind: "retry"; error: string; retryAfterMs: number | null; throttled: boolean; unanswered?: true }
+  /** The same request will never succeed. `partOnly`: those for the message's other parts may. */
+  | { kind: "permanent"; error: string; partOnly?: true }
   /** Send this instead, once and at once. `note` says why, and what a person should change. */
   | { kind: "resend"; rendered: RenderedMessage; note: string };
 
@@ -43,6 +46,18 @@ export interface RequestOptions {
   deliveryId: string;
   /** The vendor's API, or what stands in for it; empty where the target is the address. */
   apiUrl: string;
+  /** For vendors that want to know when a request was signed. */
+  now: Date;
+  /** Id of the part that is sent, where a message has {@link Channel.parts}. */
+  part?: string;
+}
+
+/** What takes a request of its own. */
+export interface MessagePart {
+  /** Stable over the retries of a delivery. */
+  id: string;
+  /** For errors: `the number ending in 4567`. */
+  label: string;
 }
 
 /** A way to reach people. */
@@ -56,6 +71,10 @@ export interface Channel<Target> {
   readonly target: z.ZodType<Target>;
   /** The message within the vendor's limits, nothing in it acting as markup or mention. */
   render(message: Message): RenderedMessage;
+  /** What takes a request each, such as the recipients of an SMS; without it, a message is one request. */
+  parts?(rendered: RenderedMessage, target: Target): readonly MessagePart[];
+  /** How often a part may be attempted without an answer, where an attempt too many does harm. */
+  readonly unansweredLimit?: number;
   /** May be asynchronous for vendors that want a signature. */
   request(
     rendered: RenderedMessage,

@@ -42,12 +42,29 @@ export async function deliver(request: OutgoingRequest, options: DeliverOptions 
       kind: "response",
       status: response.status,
       json: parseJson(text),
-      excerpt: scrub(text, secrets),
+      excerpt: scrub(text, [...secrets, ...credentialsOf(request.headers)]),
       retryAfterMs: readRetryAfter(response.headers),
     };
   } catch (error) {
-    return { kind: error instanceof DOMException && error.name === "TimeoutError" ? "timeout" : "network" };
+    if (error instanceof DOMException && error.name === "TimeoutError") return { kind: "timeout" };
+    return isUnsent(error) ? { kind: "network", unsent: true } : { kind: "network" };
   }
+}
+
+/**
+ * Deno says so when it never had a connection, 2.1 in the message, 2.9 in its cause. What breaks later may have arrived.
+ */
+function isUnsent(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const cause = error.cause instanceof Error ? error.cause.message : "";
+  return `${error.message} ${cause}`.includes("client error (Connect)");
+}
+
+/** A vendor may quote the credentials of a header as they were sent. */
+function credentialsOf(headers: Readonly<Record<string, string>>): string[] {
+  return Object.entries(headers).flatMap(([name, value]) =>
+    /authorization|token|signature/i.test(name) ? value.split(/[ ,]/).filter((part) => part.length >= 16) : []
+  );
 }
 
 async function readCapped(response: Response): Promise<string> {

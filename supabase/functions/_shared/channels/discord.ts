@@ -31,6 +31,7 @@ const target = z.object({
     WEBHOOK_URL,
     "webhook_url must look like https://discord.com/api/webhooks/<id>/<token>",
   ),
+  threadId: z.string().regex(/^\d+$/, "thread_id must be the number of a thread").optional(),
 });
 
 interface EmbedField {
@@ -50,10 +51,11 @@ export const discord: Channel<z.infer<typeof target>> = {
     body: { embeds: [embedOf(message)], allowed_mentions: { parse: [] } },
     plain: renderPlain(message),
   }),
-  request(rendered, { webhookUrl }) {
+  request(rendered, { webhookUrl, threadId }) {
     const url = new URL(webhookUrl);
     // without it Discord answers before it has saved the message
     url.searchParams.set("wait", "true");
+    if (threadId !== undefined) url.searchParams.set("thread_id", threadId);
     return {
       url: url.href,
       method: "POST",

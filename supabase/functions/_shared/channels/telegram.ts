@@ -21,6 +21,7 @@ const target = z.object({
     /^(-?\d+|@\w+)$/,
     "chat_id must be a number, or the @name of a channel",
   ),
+  threadId: z.string().regex(/^\d{1,15}$/, "thread_id must be the number of a topic").optional(),
 });
 
 /** A piece of a message: what is read of it, and its markup. */
@@ -39,13 +40,17 @@ export const telegram: Channel<z.infer<typeof target>> = {
     body: { text: htmlOf(message), parse_mode: "HTML", link_preview_options: { is_disabled: true } },
     plain: `${appearanceOf(message).sign} ${renderPlain(message)}`,
   }),
-  request(rendered, { botToken, chatId }, { apiUrl }) {
+  request(rendered, { botToken, chatId, threadId }, { apiUrl }) {
     return {
       url: `${apiUrl.replace(/\/+$/, "")}/bot${botToken}/sendMessage`,
       method: "POST",
       headers: { "content-type": "application/json" },
       // a group that moved has its new id in the rendered body
-      body: JSON.stringify({ chat_id: chatId, ...rendered.body }),
+      body: JSON.stringify({
+        chat_id: chatId,
+        ...threadId === undefined ? {} : { message_thread_id: Number(threadId) },
+        ...rendered.body,
+      }),
     };
   },
   outcome(answer, rendered) {

@@ -4,7 +4,16 @@ import { criticality, type Severity } from "./job.ts";
 import { incident } from "./incident.ts";
 
 /** The channels that exist; a new one is one file and one registry line. */
-export const channelName = z.enum(["discord", "telegram"]);
+export const channelName = z.enum([
+  "discord",
+  "telegram",
+  "slack",
+  "resend",
+  "postmark",
+  "twilio",
+  "pagerduty",
+  "webhook",
+]);
 export type ChannelName = z.infer<typeof channelName>;
 
 /** Why a message is owed. */
@@ -18,6 +27,10 @@ export type DeliveryEvent = z.infer<typeof deliveryEvent>;
 export const deliveryState = z.enum(["due", "sent", "failed", "unroutable", "cancelled"]);
 export type DeliveryState = z.infer<typeof deliveryState>;
 
+/** News of an incident that a row of `alert_config` may take. */
+export const newsEvent = z.enum(["opened", "reminder", "resolved"]);
+export type NewsEvent = z.infer<typeof newsEvent>;
+
 /** What routing needs of a row of `alert_config`; no secret is among it. */
 export const alertRoute = z.object({
   id: z.string(),
@@ -26,6 +39,26 @@ export const alertRoute = z.object({
   /** Which severities this row takes. */
   criticality: z.enum([...criticality.options, "all"]),
   enabled: z.boolean(),
+  /** The only project whose alerts it takes; `null`: all. */
+  projectName: z.string().nullable(),
+  /** The least grave severity it takes; `null`: as `criticality` says. */
+  minSeverity: criticality.nullable(),
+  events: z.array(newsEvent),
+  /** `22:00`; both or neither are set. */
+  quietFrom: z.string().nullable(),
+  quietUntil: z.string().nullable(),
+  quietTimeZone: z.string(),
+  /** 0: no reminders. */
+  repeatMinutes: z.number(),
+  /** Critical incidents come here only when nobody has acknowledged them for so long; `null`: at once. */
+  escalationMinutes: z.number().nullable(),
+  /** Nothing but such escalations comes here. */
+  onlyEscalations: z.boolean(),
+  /** Who takes over for a dead channel: the lowest first. */
+  priority: z.number(),
+  /** Set while its channel refuses everything; instants in epoch milliseconds. */
+  dead: z.object({ reason: z.string(), since: z.number(), lastFailureAt: z.number().nullable() }).nullable(),
+  lastSuccessAt: z.number().nullable(),
 });
 export type AlertRoute = z.infer<typeof alertRoute>;
 
@@ -34,6 +67,18 @@ export const alertTarget = z.object({
   webhookUrl: z.string().nullable(),
   botToken: z.string().nullable(),
   chatId: z.string().nullable(),
+  /** Resend's key, Postmark's server token, Twilio's auth token, PagerDuty's routing key, a webhook's signing secret. */
+  apiKey: z.string().nullable(),
+  /** Twilio's account SID. */
+  account: z.string().nullable(),
+  /** `From` of mails; number, name or messaging service of SMS. */
+  sender: z.string().nullable(),
+  /** Addresses or numbers, comma separated. */
+  recipients: z.string().nullable(),
+  /** Postmark's. */
+  messageStream: z.string().nullable(),
+  /** A thread of Discord, a topic of Telegram. */
+  threadId: z.string().nullable(),
 });
 export type AlertTarget = z.infer<typeof alertTarget>;
 
@@ -41,12 +86,33 @@ export type AlertTarget = z.infer<typeof alertTarget>;
 export const alertConfigRow = alertRoute.extend({ target: alertTarget });
 export type AlertConfigRow = z.infer<typeof alertConfigRow>;
 
+/** How far one part of a message has come, such as the SMS to one of several numbers. */
+export const partProgress = z.object({
+  state: z.enum(["open", "sent", "failed"]),
+  /** Attempts of which nobody knows whether the vendor took them. */
+  unanswered: z.number().int(),
+  providerId: z.string().nullable(),
+  error: z.string().nullable(),
+});
+export type PartProgress = z.infer<typeof partProgress>;
+
+/** An alert that a target got before of some of the same incidents. */
+export const thread = z.object({
+  /** The vendor's id of it. */
+  providerId: z.string(),
+  /** Whether everything that it told of is over. */
+  over: z.boolean(),
+});
+export type Thread = z.infer<typeof thread>;
+
 /** A message as rendered for one channel and stored: a retry sends the same bytes. It holds no secret. */
 export const renderedMessage = z.object({
   /** The request body, without anything of the target. */
   body: z.record(z.string(), z.unknown()),
   /** The same in plain text. */
   plain: z.string(),
+  /** What became of its parts, by {@link partProgress}, where one message takes several requests. */
+  progress: z.record(z.string(), partProgress).optional(),
 });
 export type RenderedMessage = z.infer<typeof renderedMessage>;
 
@@ -59,9 +125,12 @@ export const claimedDelivery = z.object({
   alertConfigId: z.string(),
   channel: channelName,
   event: deliveryEvent,
+  /** Why this channel is told, where that needs a word. */
+  note: z.string().nullish(),
   target: alertTarget,
   rendered: renderedMessage.nullable(),
   incidents: z.array(incident),
+  threads: z.array(thread).default([]),
 });
 export type ClaimedDelivery = z.infer<typeof claimedDelivery>;
 
@@ -108,5 +177,18 @@ export interface Message {
   footer: string;
   /** Ids of every incident that this message tells of, for channels that pair an opening with its recovery. */
   incidentIds: string[];
+  /** What the target was told before of these incidents; none unless said otherwise. */
+  threads?: readonly Thread[];
+  /** The same facts as words, for channels that sort by them. */
+  about?: MessageSubject;
   at: Date;
+}
+
+/** What a message is about; each `null` where its incidents differ. All untrusted text. */
+export interface MessageSubject {
+  project: string | null;
+  /** Job, metric, channel. */
+  subject: string | null;
+  /** The verdict, `failed`. */
+  code: string | null;
 }

@@ -54,6 +54,7 @@ export interface OpenIncident {
 
 /** Everything the hub knows of one project. */
 export interface HubKnowledge {
+  projectName: string;
   version: number;
   runCursor: number | null;
   /** Whether the last look already found no launcher of pg_cron. */

@@ -28,6 +28,8 @@ export const incidentDetail = z.object({
   graceMinutes: z.number().nullish(),
   /** Other things that are wrong with the same job, a sentence each. */
   also: z.array(z.string()).nullish(),
+  /** What the subject is called, where its id says nothing to people. */
+  subjectName: z.string().nullish(),
   /** Jobs whose misses are held under this incident of their project. */
   heldJobs: z.array(z.string()).nullish(),
 });

@@ -15,8 +15,8 @@ import { hubError } from "./client.ts";
 /** How an attempt ended, as the outbox keeps it. */
 export type Settlement =
   | { kind: "sent"; providerId: string | null }
-  /** `delayMs`: least time until the next attempt. */
-  | { kind: "retry"; error: string; delayMs: number }
+  /** `delayMs`: least time until the next attempt. `uncertain`: nobody knows whether the vendor took it. */
+  | { kind: "retry"; error: string; delayMs: number; uncertain?: boolean }
   | { kind: "permanent"; error: string }
   /** Nothing was attempted: as it was before it was claimed. */
   | { kind: "release" };
@@ -114,7 +114,12 @@ function settlementRow(settlement: Settlement): Record<string, unknown> {
     case "sent":
       return { kind: "sent", provider_id: settlement.providerId };
     case "retry":
-      return { kind: "retry", error: settlement.error, delay_ms: settlement.delayMs };
+      return {
+        kind: "retry",
+        error: settlement.error,
+        delay_ms: settlement.delayMs,
+        uncertain: settlement.uncertain ?? false,
+      };
     default:
       return settlement;
   }
@@ -196,10 +201,9 @@ export async function readAlertConfigs(
 ): Promise<{ configs: AlertConfigRow[]; faults: string[] }> {
   const rows = await call("read alert_config", () =>
     sql<{ id: string; config: unknown }[]>`
-      select id, jsonb_build_object(
-        'id', id, 'name', name, 'channel', channel, 'criticality', criticality, 'enabled', enabled,
-        'target', jsonb_build_object('webhookUrl', webhook_url, 'botToken', bot_token, 'chatId', chat_id)) as config
-      from public.alert_config order by created_at, id`);
+      select id, monitoring.alert_route_json(c)
+        || jsonb_build_object('target', monitoring.alert_target_json(c)) as config
+      from public.alert_config c order by created_at, id`);
   const configs: AlertConfigRow[] = [];
   const faults: string[] = [];
   for (const { id, config } of rows) {

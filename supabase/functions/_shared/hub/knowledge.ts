@@ -101,17 +101,18 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
         'incidents', (select coalesce(jsonb_agg(jsonb_build_object(
             'id', id, 'subjectKind', subject_kind, 'subjectId', subject_id, 'code', code, 'severity', severity,
             'summary', summary, 'detail', detail, 'openedAt', ${epochMs(sql, "opened_at")})), '[]')
-          from public.incidents where project_name = ${projectName} and resolved_at is null),
-        'alertConfigs', (select coalesce(jsonb_agg(jsonb_build_object(
-            'id', id, 'name', name, 'channel', channel, 'criticality', criticality, 'enabled', enabled)
-            order by created_at, id), '[]')
-          from public.alert_config)
+          from public.incidents
+          -- a flapping incident is the alert policy's: no check ends it
+          where project_name = ${projectName} and resolved_at is null and code <> 'flapping'),
+        'alertConfigs', (select coalesce(jsonb_agg(monitoring.alert_route_json(c) order by c.created_at, c.id), '[]')
+          from public.alert_config c)
       ) as knowledge`;
     const parsed = knowledge.parse(
       typeof row?.knowledge === "string" ? JSON.parse(row.knowledge) : row?.knowledge,
     );
     return {
       ...parsed,
+      projectName,
       openRuns: parsed.openRuns.map((run) => ({ runId: run.run_id, firstSeenAt: run.first_seen_at })),
       states: new Map(parsed.states.map((state) => [state.jobInventoryId, state])),
     };

@@ -7,7 +7,7 @@ import type { IncidentTransition, LoggedRun, ObservedJob, Resolution } from "../
 import { checks } from "./checks/mod.ts";
 import type { FinishedRun, JobView, Verdict } from "./checks/check.ts";
 import { graceMinutes } from "./grace.ts";
-import type { AlertRoute } from "../domain/delivery.ts";
+import type { NewsEvent } from "../domain/delivery.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
 import { type EndedRun, keepRecent, loggedMiss, loggedRun, type SortedRuns, sortRuns } from "./runs.ts";
 import { isTimeZone, parseSchedule, previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
@@ -97,7 +97,7 @@ export function judgeJob(
       ...view.slots.missed.map((slot) => loggedMiss(id, slot)),
     ],
     open: view.sorted.open,
-    transitions: transitions(view, conclusion, incidents, knowledge.alertConfigs),
+    transitions: transitions(view, conclusion, incidents, knowledge),
     lastDue: conclusion.status === "missed" ? lastDue(view) : null,
     report: {
       id,
@@ -122,7 +122,15 @@ export function closeRemovedJob(id: string, knowledge: HubKnowledge): IncidentTr
     id: incident.id,
     resolution: "removed",
     detail: {},
-    deliveries: owedDeliveries(severity, job?.alertChannel ?? null, knowledge.alertConfigs),
+    deliveries: owedDeliveries(
+      {
+        severity,
+        alertChannel: job?.alertChannel ?? null,
+        projectName: knowledge.projectName,
+        event: "resolved",
+      },
+      knowledge.alertConfigs,
+    ),
   }));
 }
 
@@ -432,14 +440,15 @@ function transitions(
   view: FullView,
   conclusion: Conclusion,
   incidents: readonly OpenIncident[],
-  alertConfigs: readonly AlertRoute[],
+  { projectName, alertConfigs }: HubKnowledge,
 ): IncidentTransition[] {
   const common = {
     lastRunAt: iso(view.lastRunAt),
     lastSuccessAt: iso(view.lastSuccessAt),
     recentRuns: view.recentRuns.slice(-10),
   };
-  const owed = (severity: Severity) => owedDeliveries(severity, view.job.alertChannel, alertConfigs);
+  const owed = (event: NewsEvent, severity: Severity) =>
+    owedDeliveries({ severity, alertChannel: view.job.alertChannel, projectName, event }, alertConfigs);
   const subject = { subjectKind: "job", subjectId: view.job.id, jobInventoryId: view.job.id } as const;
   const asOpened = ({ code, summary, ...verdict }: Verdict, also: string[]) => {
     const severity = severityOf(view, { code, summary, ...verdict });
@@ -451,7 +460,7 @@ function transitions(
       severity,
       summary,
       detail,
-      deliveries: owed(severity),
+      deliveries: owed("opened", severity),
     } as const;
   };
   const over = conclusion.verdicts.filter(({ gravity }) => gravity === "over");
@@ -465,7 +474,7 @@ function transitions(
   const ended = incidents.filter((incident) => !same.includes(incident)).flatMap((incident) => {
     const resolution = resolutionOf(view, conclusion, incident);
     if (resolution === null) return [];
-    const deliveries = resolution === "superseded" ? [] : owed(incident.severity);
+    const deliveries = resolution === "superseded" ? [] : owed("resolved", incident.severity);
     return [{ action: "resolve" as const, id: incident.id, resolution, detail: common, deliveries }];
   });
   if (main === undefined) return [...told, ...ended];

@@ -1,4 +1,5 @@
 /** Conditions of a project as a whole: a dead scheduler, a blind spot, a wrong clock. Its jobs' misses are held under them. */
+import type { NewsEvent } from "../domain/delivery.ts";
 import type { CronFacts } from "../domain/facts.ts";
 import type { HubKnowledge } from "../domain/hub.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
@@ -131,7 +132,11 @@ export function projectTransitions(
     incident.subjectKind === "project" && incident.subjectId === project.name
   );
   const ended = open.filter((incident) => !conditions.some(({ code }) => code === incident.code));
-  const deliveries = (severity: Severity) => owedDeliveries(severity, null, knowledge.alertConfigs);
+  const deliveries = (event: NewsEvent, severity: Severity) =>
+    owedDeliveries(
+      { severity, alertChannel: null, projectName: project.name, event },
+      knowledge.alertConfigs,
+    );
   return [
     ...ended.map((incident) => ({
       action: "resolve" as const,
@@ -139,13 +144,18 @@ export function projectTransitions(
       resolution: "recovered" as const,
       detail: {},
       // one fault followed by another is not good news
-      deliveries: conditions.length === 0 ? deliveries(incident.severity) : [],
+      deliveries: conditions.length === 0 ? deliveries("resolved", incident.severity) : [],
     })),
     ...conditions.map(({ explains: _, ...condition }): IncidentTransition => {
       const known = open.find((incident) => incident.code === condition.code);
       if (known !== undefined) return { action: "update", id: known.id, ...condition };
       const subject = { subjectKind: "project", subjectId: project.name, jobInventoryId: null } as const;
-      return { action: "open", ...subject, ...condition, deliveries: deliveries(condition.severity) };
+      return {
+        action: "open",
+        ...subject,
+        ...condition,
+        deliveries: deliveries("opened", condition.severity),
+      };
     }),
   ];
 }

@@ -1,5 +1,5 @@
 /** What an alert says: verdict and cause first, then the facts, then where to look. */
-import type { DeliveryEvent, Message, MessageField } from "../domain/delivery.ts";
+import type { DeliveryEvent, Message, MessageField, MessageSubject, Thread } from "../domain/delivery.ts";
 import type { Incident, IncidentJob } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { RecentRun } from "../domain/run.ts";
@@ -9,8 +9,12 @@ import { clean, cut, formatDuration, formatUtc, oneLine } from "./text.ts";
 
 /** Jobs named under an incident of their project. */
 const HELD_JOBS_SHOWN = 12;
-/** Incidents that a message tells of one by one; the others are named in its last field. */
+/** Incidents that a message tells of one by one; the others are named in its last fields. */
 const TOP_INCIDENTS = 8;
+/** With more incidents than this, a message is a list of names, and the worst stands for them. */
+const LIST_INCIDENTS = 30;
+/** Characters of a field of names: a channel that escapes every third of them does not cut it. */
+const NAMES_LIMIT = 300;
 /** Characters of a job's own error that a message carries at most. */
 const EXCERPT_LIMIT = 100_000;
 /** Instants inside of sentences; no day but those that every month has. */
@@ -36,14 +40,37 @@ export interface MessageInput {
   /** None for a test. */
   incidents: readonly Incident[];
   now: Date;
+  /** What the target was told of them before. */
+  threads?: readonly Thread[];
+  /** Why this channel is told, where that needs a word. */
+  note?: string | null | undefined;
 }
 
 /** Says what happened, for one incident or many. Everything that came from outside is redacted here. */
 export function composeMessage(input: MessageInput): Message {
   const [first, ...others] = bySeverity(input.incidents);
   if (input.event === "test" || first === undefined) return redacted(testMessage(input.now));
-  if (others.length > 0) return redacted(composeMany(input.event, [first, ...others], input.now));
-  return redacted(composeOne(input.event, first, input.now));
+  const message = others.length > 0
+    ? composeMany(input.event, [first, ...others], input.now)
+    : composeOne(input.event, first, input.now);
+  const about = aboutOf([first, ...others]);
+  const fields = input.note ? [{ label: "Why here", value: input.note }, ...message.fields] : message.fields;
+  return redacted({
+    ...message,
+    fields,
+    about,
+    ...input.threads === undefined ? {} : { threads: input.threads },
+  });
+}
+
+/** What all incidents have in common, as words. */
+function aboutOf(incidents: readonly Incident[]): MessageSubject {
+  const same = (words: string[]) => new Set(words).size === 1 ? words[0] ?? null : null;
+  return {
+    project: same(incidents.map((incident) => incident.projectName)),
+    subject: same(incidents.map(nameOf)),
+    code: same(incidents.map((incident) => incident.code)),
+  };
 }
 
 /** The message as plain text: the twin that is stored, and what a channel falls back on. */
@@ -87,15 +114,21 @@ function composeOne(event: DeliveryEvent, incident: Incident, now: Date): Messag
 
 function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Message {
   const severity = worstSeverity(incidents.map((incident) => incident.severity));
-  const top = incidents.slice(0, TOP_INCIDENTS);
-  const rest = incidents.slice(TOP_INCIDENTS);
+  const shown = shownOf(incidents);
+  const top = incidents.slice(0, shown);
+  const rest = incidents.slice(shown);
   const shared = sharedBy(event, incidents);
   const fields = top.map((incident) => {
     const name = shared.project === null ? whereOf(incident) : nameOf(incident);
     const label = shared.verdict === null ? `${verdictOf(event, incident)}: ${name}` : name;
     return { label, value: lineOf(event, incident, now) };
   });
-  if (rest.length > 0) fields.push({ label: `+ ${rest.length} more`, value: namesOf(rest) });
+  fields.push(
+    ...namesOf(rest, shared.project !== null).map((value, index) => ({
+      label: index === 0 ? `+ ${rest.length} more` : "…",
+      value,
+    })),
+  );
   return {
     event,
     severity,
@@ -134,6 +167,13 @@ function redacted(message: Message): Message {
     ...message,
     title: redact(message.title),
     cause: redact(message.cause),
+    ...(message.about === undefined ? {} : {
+      about: {
+        project: message.about.project === null ? null : redact(message.about.project),
+        subject: message.about.subject === null ? null : redact(message.about.subject),
+        code: message.about.code === null ? null : redact(message.about.code),
+      },
+    }),
     fields: message.fields.map((field) => ({
       ...field,
       label: redact(field.label),
@@ -163,14 +203,17 @@ function titleOf(event: DeliveryEvent, incident: Incident): string {
 function titleOfMany(event: DeliveryEvent, incidents: Incident[], severity: string): string {
   const shared = sharedBy(event, incidents);
   const head = shared.verdict ?? countsOf(incidents.map((incident) => verdictOf(event, incident)));
-  const what = incidents.every((incident) => incident.subjectKind === "job") ? "jobs" : "incidents";
+  const subjects = new Set(incidents.map((incident) => `${incident.subjectId} ${whereOf(incident)}`)).size;
+  const eachAJob = subjects === incidents.length &&
+    incidents.every(({ subjectKind }) => subjectKind === "job");
+  const what = eachAJob ? "jobs" : "incidents";
   const projects = new Set(incidents.map((incident) => incident.projectName)).size;
   const where = shared.project ?? `${projects} projects`;
   return `${head}: ${incidents.length} ${what} in ${where}${event === "resolved" ? "" : ` · ${severity}`}`;
 }
 
 function causeOfMany(event: DeliveryEvent, incidents: Incident[]): string {
-  const order = incidents.length > TOP_INCIDENTS
+  const order = incidents.length > shownOf(incidents)
     ? "The worst first, the others by name."
     : "The worst first.";
   if (event !== "resolved") return order;
@@ -220,7 +263,7 @@ function nameOf(incident: Incident): string {
     case "project":
       return `project ${oneLine(incident.projectName)}`;
     default:
-      return `${incident.subjectKind} ${oneLine(incident.subjectId)}`;
+      return `${incident.subjectKind} ${oneLine(incident.detail.subjectName ?? incident.subjectId)}`;
   }
 }
 
@@ -267,10 +310,25 @@ function lineOf(event: DeliveryEvent, incident: Incident, now: Date): string {
   return parts.join(" ");
 }
 
-/** Names of the incidents beyond the top ones, by project. */
-function namesOf(incidents: Incident[]): string {
+/** How many are told one by one. */
+function shownOf(incidents: readonly Incident[]): number {
+  return incidents.length > LIST_INCIDENTS ? 1 : TOP_INCIDENTS;
+}
+
+/** Names of the incidents beyond the top ones, by project, in pieces that channels do not cut. */
+function namesOf(incidents: readonly Incident[], oneProject: boolean): string[] {
   const projects = Map.groupBy(incidents, (incident) => oneLine(incident.projectName));
-  return [...projects].map(([project, group]) => `${project}: ${group.map(nameOf).join(", ")}`).join("; ");
+  const names = [...projects].flatMap(([project, group]) => {
+    const own = group.map(nameOf).sort();
+    return oneProject ? own : own.map((name, index) => index === 0 ? `${project}: ${name}` : name);
+  });
+  const pieces: string[] = [];
+  for (const name of names) {
+    const longer = pieces.length === 0 ? name : `${pieces.at(-1)}, ${name}`;
+    if (pieces.length === 0 || longer.length > NAMES_LIMIT) pieces.push(name);
+    else pieces[pieces.length - 1] = longer;
+  }
+  return pieces;
 }
 
 // --- facts ---

@@ -1,7 +1,7 @@
-/** A second look for deliveries that no row of `alert_config` took when they were due. */
-import type { AlertRoute, DeliveryState, UnroutableDelivery } from "../domain/delivery.ts";
-import { owedDeliveries } from "./owed_deliveries.ts";
-import { worstSeverity } from "./routing.ts";
+/** A second look for deliveries that no row of `alert_config` took, or whose row's channel is dead. */
+import type { AlertRoute, DeliveryState, NewsEvent, UnroutableDelivery } from "../domain/delivery.ts";
+import { noRowTakes } from "./owed_deliveries.ts";
+import { hearsOf, routeAlert, type RoutedAlert, takes, takesProject, worstSeverity } from "./routing.ts";
 
 /** What becomes of an unroutable delivery. */
 export type Rerouting =
@@ -14,29 +14,58 @@ export type Rerouting =
  * where somebody was told of the beginning. Rows that have a delivery of the same news already are passed over.
  */
 export function reroute(delivery: UnroutableDelivery, configs: readonly AlertRoute[]): Rerouting {
-  const open = delivery.incidents.some((incident) => incident.resolvedAt === null);
-  if (delivery.event === "resolved" ? !delivery.toldBefore : !open) {
+  const { event, incidents } = delivery;
+  const open = incidents.some((incident) => incident.resolvedAt === null);
+  if (event === "resolved" ? !delivery.toldBefore : !open) {
     return {
       kind: "cancel",
       reason: "The incident ended before any enabled row of alert_config took this alert",
     };
   }
-  const severity = worstSeverity(delivery.incidents.map((incident) => incident.severity));
-  const fitting = owedDeliveries(severity, delivery.alertChannel, configs)
-    .flatMap((owed) => owed.state === "due" ? [owed.alertConfigId] : []);
+  const alert: RoutedAlert = {
+    severity: worstSeverity(incidents.map((incident) => incident.severity)),
+    projectName: incidents[0]?.projectName ?? "",
+    alertChannel: delivery.alertChannel,
+  };
+  const rows = routeAlert(alert, configs);
+  if (rows.length === 0) return { kind: "keep", reason: noRowTakes(alert) };
+  const fitting = rows.filter((row) => event === "test" || hearsOf(row, event));
   if (fitting.length === 0) {
-    return { kind: "keep", reason: `No enabled row of alert_config takes severity "${severity}"` };
+    return { kind: "cancel", reason: `No row of alert_config that takes this alert hears of "${event}"` };
   }
   const covered = new Map(delivery.covered.map((other) => [other.alertConfigId, other.state]));
-  const free = fitting.filter((id) => !covered.has(id));
-  if (free.length > 0) return { kind: "route", alertConfigIds: free };
-  if (fitting.some((id) => isTold(covered.get(id)))) {
+  // what a row failed before it was set right is worth another try, unless somebody else has told it
+  const told = fitting.some(({ id }) => isTold(covered.get(id)));
+  const free = fitting.filter(({ id, dead }) =>
+    !covered.has(id) || (!told && !isTold(covered.get(id)) && dead === null)
+  );
+  if (free.length > 0) return { kind: "route", alertConfigIds: free.map(({ id }) => id) };
+  if (told) {
     return { kind: "cancel", reason: "Another row of alert_config tells the same" };
   }
   return {
     kind: "keep",
     reason: "Every enabled row of alert_config that takes this alert has failed to deliver it",
   };
+}
+
+/**
+ * The row that takes over where another one's channel is dead: the first by priority of those that take the alert, and
+ * where there is none, of those that take its project at all, because an alert in the wrong place is better than none.
+ *
+ * @param usable Whether a row's channel works.
+ */
+export function fallbackRow(
+  alert: RoutedAlert & { event: NewsEvent },
+  rows: readonly AlertRoute[],
+  usable: (row: AlertRoute) => boolean,
+): AlertRoute | null {
+  const candidates = rows
+    .filter((row) =>
+      row.enabled && usable(row) && hearsOf(row, alert.event) && takesProject(row, alert.projectName)
+    )
+    .toSorted((a, b) => a.priority - b.priority);
+  return candidates.find((row) => takes(row, alert)) ?? candidates[0] ?? null;
 }
 
 function isTold(state: DeliveryState | undefined): boolean {

@@ -1,5 +1,5 @@
 /** Which rows of `alert_config` an alert goes to. */
-import type { AlertRoute } from "../domain/delivery.ts";
+import type { AlertRoute, NewsEvent } from "../domain/delivery.ts";
 import type { Severity } from "../domain/job.ts";
 
 /** Severities, worst first. */
@@ -10,8 +10,65 @@ export function worstSeverity(severities: readonly Severity[]): Severity {
   return SEVERITY_ORDER.find((severity) => severities.includes(severity)) ?? "info";
 }
 
-/** The enabled rows that take a severity: their own, or all of them. `info` is logged and reported, never sent. */
-export function routeAlert<Row extends AlertRoute>(severity: Severity, configs: readonly Row[]): Row[] {
-  if (severity === "info") return [];
-  return configs.filter((row) => row.enabled && (row.criticality === "all" || row.criticality === severity));
+/** What decides where an alert goes. */
+export interface RoutedAlert {
+  severity: Severity;
+  projectName: string;
+  /** The row, by name or channel, that its job asks for. */
+  alertChannel: string | null;
+}
+
+/**
+ * The enabled rows that an alert goes to at once, whatever they want to hear of it: those that its job asks for, or
+ * else those that take its project and severity. Rows that take it only as an escalation come in where there are no
+ * others. `info` is logged and reported, never sent.
+ */
+export function routeAlert<Row extends AlertRoute>(alert: RoutedAlert, rows: readonly Row[]): Row[] {
+  if (alert.severity === "info") return [];
+  const asked = rows.filter((row) => row.enabled && isAskedFor(row, alert.alertChannel));
+  if (asked.length > 0) return asked;
+  const fitting = rows.filter((row) => takes(row, alert));
+  const atOnce = fitting.filter((row) => !row.onlyEscalations && !escalatesTo(row, alert.severity));
+  if (atOnce.length > 0) return atOnce;
+  const last = fitting.filter((row) => escalatesTo(row, alert.severity));
+  const soonest = Math.min(...last.map((row) => row.escalationMinutes ?? Infinity));
+  return last.filter((row) => row.escalationMinutes === soonest);
+}
+
+/** Whether an enabled row takes an alert's project and severity, be it only as an escalation. */
+export function takes(
+  row: AlertRoute,
+  { severity, projectName }: Omit<RoutedAlert, "alertChannel">,
+): boolean {
+  return row.enabled && takesProject(row, projectName) &&
+    (row.criticality === "all" || row.criticality === severity) &&
+    (row.minSeverity === null || isAsGraveAs(severity, row.minSeverity));
+}
+
+/** Whether a row is for alerts of a project. */
+export function takesProject(row: AlertRoute, projectName: string): boolean {
+  return row.projectName === null || row.projectName === projectName;
+}
+
+/** Whether a row hears of incidents of that severity only when nobody has acknowledged them for a while. */
+export function escalatesTo(row: AlertRoute, severity: Severity): boolean {
+  return severity === "critical" && row.escalationMinutes !== null;
+}
+
+/** Whether a row wants to hear of an event. */
+export function hearsOf(row: AlertRoute, event: NewsEvent): boolean {
+  return row.events.includes(event);
+}
+
+/** A row as people know it: `"team" (discord)`. */
+export function nameOfRow(row: Pick<AlertRoute, "name" | "channel">): string {
+  return row.name === null ? row.channel : `"${row.name}" (${row.channel})`;
+}
+
+function isAskedFor(row: AlertRoute, alertChannel: string | null): boolean {
+  return alertChannel !== null && (row.name === alertChannel || row.channel === alertChannel);
+}
+
+function isAsGraveAs(severity: Severity, least: Severity): boolean {
+  return SEVERITY_ORDER.indexOf(severity) <= SEVERITY_ORDER.indexOf(least);
 }

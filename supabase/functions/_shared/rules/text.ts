@@ -31,7 +31,7 @@ export function cut(
   measure: (text: string) => number = (text) => text.length,
 ): string {
   if (text.length <= limit && measure(text) <= limit) return text;
-  const room = limit - dropped(text).length;
+  const room = limit - measure(dropped(text));
   if (room <= 0) return longestFit(text, limit, measure);
   const kept = longestFit(text, room, measure).trimEnd();
   return kept + dropped(text.slice(kept.length));
