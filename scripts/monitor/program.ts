@@ -8,6 +8,7 @@ import { addCheck } from "./commands/check.ts";
 import { addHistory } from "./commands/history.ts";
 import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
+import { addMetrics } from "./commands/metrics.ts";
 import { addProject } from "./commands/project.ts";
 import { addQuickStart } from "./commands/quick_start.ts";
 import { addReplay } from "./commands/replay.ts";
@@ -28,6 +29,7 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addJobs(program, runner);
   addIncidents(program, runner);
   addHistory(program, runner);
+  addMetrics(program, runner);
   addProject(program, runner);
   program.commandsGroup("Act:");
   addAudit(program, runner);

@@ -48,6 +48,7 @@ create table public.metric_definitions (
   constraint "critical is a finite number" check (critical > '-Infinity' and critical < 'Infinity'),
   constraint "critical is not reached before warning" check (
     case when direction = 'down' and judged_by = 'value' then critical <= warning else critical >= warning end
+    or warning >= 'Infinity' or critical >= 'Infinity'
   ),
   constraint "with own weeks, warning and critical are more than 0" check (
     judged_by <> 'own weeks' or (coalesce(warning, 1) > 0 and coalesce(critical, 1) > 0)
@@ -293,7 +294,7 @@ from pg_stat_database$q$),
    'Age of the oldest open transaction. While it is open, vacuum cannot clean up after it, anywhere in the database.',
    -- without the privilege to see others' sessions, nobody can say
    $q$select case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-         coalesce((select round(extract(epoch from max(clock_timestamp() - xact_start))::numeric, 1)
+         coalesce((select extract(epoch from max(clock_timestamp() - xact_start))
                    from pg_stat_activity
                    where backend_type = 'client backend' and pid <> pg_backend_pid()), 0) end$q$),
   ('replication_slot_lag', 'bytes', 'up', 1073741824, 3221225472, 134217728, 10, 5, null,

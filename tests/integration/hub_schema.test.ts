@@ -17,6 +17,10 @@ const TABLES = [
   "delivery_incidents",
   "silences",
   "channel_state",
+  "metric_definitions",
+  "metric_collections",
+  "metric_state",
+  "system_metrics",
 ];
 
 /** The message of the error that a query fails with. */
@@ -56,7 +60,7 @@ Deno.test("every column that a person edits has a comment", async () => {
   const bare = await db.sql`
     select c.relname || '.' || a.attname as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings', 'silences') and c.relkind = 'r'
+    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings', 'silences', 'metric_definitions') and c.relkind = 'r'
       and a.attname not in ('id', 'created_at', 'updated_at') and col_description(c.oid, a.attnum) is null`;
   assert.deepEqual(bare.map(({ name }) => name), []);
 });
@@ -172,6 +176,7 @@ Deno.test("schedules are off until enabled, refuse without a key, and are off ag
   await db.sql`select monitoring.enable_schedules()`;
   assert.deepEqual(await jobs(), [
     { jobname: "check-job-health", active: true },
+    { jobname: "collect-metrics", active: true },
     { jobname: "discover-jobs", active: true },
     { jobname: "maintain-monitoring", active: true },
     { jobname: "send-alert", active: true },

@@ -425,6 +425,7 @@ Deno.test("numbers are told with their unit", () => {
     [-3.5, "USD"],
     [1234567.89, null],
     [0, "jobs"],
+    [1, "jobs"],
   ] as const).map(([value, unit]) => formatMetric(value, unit));
   assert.deepEqual(told, [
     "1,240 jobs",
@@ -439,6 +440,7 @@ Deno.test("numbers are told with their unit", () => {
     "-$3.50",
     "1,234,568",
     "0 jobs",
+    "1 job",
   ]);
 });
 
