@@ -155,6 +155,7 @@ Deno.test("an event that PagerDuty calls invalid is permanent, with its reasons"
   const said = { status: "invalid event", message: "Event object is invalid", errors: ["a", "b"] };
   assert.deepEqual(pagerduty.outcome(response(400, said), pagerduty.render(OPENED)), {
     kind: "permanent",
+    about: "message",
     error: "PagerDuty answered 400: Event object is invalid: a; b",
   });
 });

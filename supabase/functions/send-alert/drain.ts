@@ -136,7 +136,7 @@ function settlementOf(
   uncertain: boolean,
 ): Settlement {
   if (result.kind === "sent") return { kind: "sent", providerId: result.providerId };
-  if (result.kind === "permanent") return { kind: "permanent", error: result.error };
+  if (result.kind === "permanent") return { kind: "permanent", error: result.error, about: result.about };
   const delayMs = nextAttempt(delivery.attempts, result.retryAfterMs, deps.random ?? Math.random);
   return { kind: "retry", error: result.error, delayMs, uncertain };
 }
@@ -160,7 +160,7 @@ function restIfNeeded(run: Run, alertConfigId: string, result: SendResult): void
   const failures = result.kind === "retry" ? (run.failures.get(alertConfigId) ?? 0) + 1 : 0;
   run.failures.set(alertConfigId, failures);
   // refused for good: what else is due there goes elsewhere, once that is decided
-  const refused = result.kind === "permanent";
+  const refused = result.kind === "permanent" && result.about === "target";
   if (refused || failures >= FAILURES_BEFORE_REST || (result.kind === "retry" && result.throttled)) {
     run.resting.add(alertConfigId);
   }

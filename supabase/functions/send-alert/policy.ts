@@ -13,15 +13,18 @@ const LOGGED_REASONS = 50;
 /**
  * Decides what every open incident and every waiting delivery owes now, and writes it.
  *
+ * @param targetKeys What the rows' references lead to, by id, where that is known.
  * @returns What is wrong with what people wrote.
  * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
  */
 export async function tickPolicy(
   deps: Omit<SendAlertDeps, "sql"> & { sql: postgres.ISql },
+  targetKeys: ReadonlyMap<string, string>,
 ): Promise<string[]> {
   const now = deps.clock();
   const { view, faults } = await readPolicyView(deps.sql, now);
-  const decision = decidePolicy(view, {
+  const routes = view.routes.map((row) => ({ ...row, targetKey: targetKeys.get(row.id) ?? row.targetKey }));
+  const decision = decidePolicy({ ...view, routes }, {
     now: now.getTime(),
     hubProjectName: deps.config.hubProjectName ?? DEFAULT_HUB_PROJECT,
     newId: () => crypto.randomUUID(),

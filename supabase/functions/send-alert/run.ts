@@ -6,7 +6,7 @@ import { drainOutbox, type Run } from "./drain.ts";
 import type { SendAlertInput } from "./input.ts";
 import { tickPolicy } from "./policy.ts";
 import { preview } from "./preview.ts";
-import { readChannels } from "./channel_report.ts";
+import { readChannels, resolveRows } from "./channel_report.ts";
 import { type SendAlertSummary, summarise } from "./summary.ts";
 import { sendTests } from "./test_alert.ts";
 import { routeUnroutable } from "./unroutable.ts";
@@ -22,12 +22,16 @@ const ROUNDS = 3;
 export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): Promise<SendAlertSummary> {
   if (input.dry_run !== true) await applyDefaultRoutes(deps);
   if (input.test !== undefined) return summarise(await sendTests(input.test, deps));
-  if (input.dry_run === true) return summarise(await preview(deps));
+  if (input.dry_run === true) return await preview(deps);
   const run: Run = { deps, reports: [], resting: new Set(), failures: new Map(), lastSentAt: new Map() };
+  const resolved = await resolveRows(deps);
   await routeUnroutable(deps, run.reports);
-  const faults = await decideAndDrain(run);
-  const { channels, faults: targetFaults } = await readChannels(deps);
-  const summary = { ...summarise(run.reports), channels, config_faults: [...faults, ...targetFaults] };
+  const faults = await decideAndDrain(run, resolved.targetKeys);
+  const summary = {
+    ...summarise(run.reports),
+    channels: await readChannels(deps),
+    config_faults: [...faults, ...resolved.faults],
+  };
   const { sent, retried, failed, unroutable, config_faults } = summary;
   deps.log.info("outbox drained", { sent, retried, failed, unroutable, resting: run.resting.size });
   for (const fault of config_faults) deps.log.warn("alerts are not set up right", { fault });
@@ -35,11 +39,11 @@ export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): 
 }
 
 /** What a vendor refuses for good goes to the next row in the same run. */
-async function decideAndDrain(run: Run): Promise<string[]> {
+async function decideAndDrain(run: Run, targetKeys: ReadonlyMap<string, string>): Promise<string[]> {
   let faults: string[] = [];
   for (let round = 1; round <= ROUNDS; round++) {
     try {
-      faults = await tickPolicy(run.deps);
+      faults = await tickPolicy(run.deps, targetKeys);
     } catch (error) {
       if (!(error instanceof AppError && error.code === "conflict")) throw error;
       run.deps.log.info("another run decided what is owed");

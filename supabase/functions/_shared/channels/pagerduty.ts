@@ -72,7 +72,8 @@ export const pagerduty: Channel<z.infer<typeof target>> = {
     }
     const faults = said?.errors?.length ? `: ${said.errors.join("; ")}` : "";
     const error = said?.message === undefined ? undefined : `${said.message}${faults}`;
-    return plainOutcome("PagerDuty", answer, { error });
+    const about = /routing_key/.test(faults) ? "target" : undefined;
+    return plainOutcome("PagerDuty", answer, { error, about });
   },
 };
 

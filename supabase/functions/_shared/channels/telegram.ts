@@ -65,11 +65,16 @@ export const telegram: Channel<z.infer<typeof target>> = {
     }
     const retryAfter = said?.parameters?.retry_after;
     return plainOutcome("Telegram", answer, {
+      about: CHAT_REFUSAL.test(said?.description ?? "") ? "target" : undefined,
       error: said?.description,
       retryAfterMs: retryAfter === undefined ? null : retryAfter * 1000,
     });
   },
 };
+
+/** What a 400 says that no message gets past: the chat, its topic, or the bot's rights in it. */
+const CHAT_REFUSAL =
+  /chat not found|chat_id is empty|peer_id_invalid|user not found|upgraded to a supergroup|chat was deactivated|chat_?(?:id|write|restricted|admin)|channel_private|(?:message )?thread not found|topic_?(?:closed|deleted)|rights? to send|administrator rights/i;
 
 const answerBody = z.object({
   ok: z.boolean(),

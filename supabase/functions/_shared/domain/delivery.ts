@@ -27,6 +27,10 @@ export type DeliveryEvent = z.infer<typeof deliveryEvent>;
 export const deliveryState = z.enum(["due", "sent", "failed", "unroutable", "cancelled"]);
 export type DeliveryState = z.infer<typeof deliveryState>;
 
+/** What a refusal for good is about: where it went, or what it said. */
+export const refusalSubject = z.enum(["target", "message"]);
+export type RefusalSubject = z.infer<typeof refusalSubject>;
+
 /** News of an incident that a row of `alert_config` may take. */
 export const newsEvent = z.enum(["opened", "reminder", "resolved"]);
 export type NewsEvent = z.infer<typeof newsEvent>;
@@ -56,6 +60,8 @@ export const alertRoute = z.object({
   onlyEscalations: z.boolean(),
   /** Who takes over for a dead channel: the lowest first. */
   priority: z.number(),
+  /** Rows with the same one send to the same target; no secret can be read from it. */
+  targetKey: z.string(),
   /** Set while its channel refuses everything; instants in epoch milliseconds. */
   dead: z.object({ reason: z.string(), since: z.number(), lastFailureAt: z.number().nullable() }).nullable(),
   lastSuccessAt: z.number().nullable(),
