@@ -323,20 +323,20 @@ as $$
     select d.*
     from public.alert_deliveries d
     join public.alert_config c on c.id = d.alert_config_id and c.channel = d.channel and c.enabled
-    where d.state = 'due' and d.event <> 'test' and (d.leased_until is null or d.leased_until <= now())
+    where d.state = 'due' and d.event not in ('test', 'acknowledged') and (d.leased_until is null or d.leased_until <= now())
     order by d.admitted_at nulls first, d.created_at, d.id
     limit p_limit
   ), failed as materialized (
     select d.*
     from public.alert_deliveries d
-    where d.state = 'failed' and d.followed_at is null and d.event <> 'test' and d.alert_config_id is not null
+    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged') and d.alert_config_id is not null
     order by d.settled_at, d.id
     limit 500
   ), unresolved as materialized (
     select i.id, max(d.sent_at) as told_at
     from public.incidents i
     left join public.delivery_incidents t on t.incident_id = i.id
-    left join public.alert_deliveries d on d.id = t.delivery_id and d.state = 'sent'
+    left join public.alert_deliveries d on d.id = t.delivery_id and d.state = 'sent' and d.event <> 'acknowledged'
     where i.resolved_at is null and i.severity <> 'info'
     group by i.id
     -- where there are more than one tick looks at, those that were told longest ago come first
@@ -361,7 +361,7 @@ as $$
     from relevant r
     join public.delivery_incidents t on t.incident_id = r.id
     join public.alert_deliveries d on d.id = t.delivery_id
-    where d.alert_config_id is not null
+    where d.alert_config_id is not null and d.event <> 'acknowledged'
     group by t.incident_id, d.alert_config_id
   ), told_json as materialized (
     select incident_id, jsonb_agg(jsonb_build_object(
@@ -428,7 +428,7 @@ as $$
       from (
         select d.alert_config_id, count(*) as messages
         from public.alert_deliveries d
-        where d.admitted_at > p_now - interval '5 minutes' and d.state in ('due', 'sent')
+        where d.admitted_at > p_now - interval '5 minutes' and d.state in ('due', 'sent') and d.event <> 'acknowledged'
           and d.alert_config_id is not null
         group by d.alert_config_id) as recent),
     'restless', (

@@ -1,6 +1,6 @@
 /** Drains the outbox: claims, renders, sends, settles, until nothing is due or the time is up. */
 import { channels } from "../_shared/channels/mod.ts";
-import type { ClaimedDelivery } from "../_shared/domain/delivery.ts";
+import type { ClaimedDelivery, RenderedMessage } from "../_shared/domain/delivery.ts";
 import { AppError } from "../_shared/errors.ts";
 import {
   type Claim,
@@ -108,8 +108,7 @@ async function attempt(
     return await send(
       {
         ...delivery,
-        render: () =>
-          channels[delivery.channel].render(composeMessage({ ...delivery, now: run.deps.clock() })),
+        render: () => renderOf(run, delivery),
         store: (rendered) => storeRendered(run.deps.sql, delivery, rendered),
       },
       run.deps,
@@ -127,6 +126,15 @@ async function attempt(
       : "Unexpected error; the log of send-alert has it under this delivery's id";
     return { kind: "retry", error: text, retryAfterMs: null, throttled: false };
   }
+}
+
+/** With buttons only where somebody hears of their presses. */
+function renderOf({ deps }: Run, delivery: ClaimedDelivery): RenderedMessage {
+  const channel = channels[delivery.channel];
+  const message = composeMessage({ ...delivery, now: deps.clock() });
+  const pressable = channel.pressSecret !== undefined &&
+    deps.config.secret(channel.pressSecret) !== undefined;
+  return channel.render(pressable ? { ...message, pressed: delivery.id } : message);
 }
 
 function settlementOf(

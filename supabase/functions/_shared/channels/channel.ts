@@ -72,6 +72,8 @@ export interface Channel<Target> {
   readonly paceMs: number;
   /** What it needs of a row of `alert_config` once references are resolved. */
   readonly target: z.ZodType<Target>;
+  /** The function secret without which presses of its buttons never reach us: then its messages have none. */
+  readonly pressSecret?: string;
   /** The message within the vendor's limits, nothing in it acting as markup or mention. */
   render(message: Message): RenderedMessage;
   /** What takes a request each, such as the recipients of an SMS; without it, a message is one request. */

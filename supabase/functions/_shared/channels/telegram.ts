@@ -5,6 +5,7 @@ import { renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
+import { freshKeyboard, PRESS_SECRET } from "./telegram_buttons.ts";
 
 /** UTF-16 units of what is read, markup not counted. */
 const TOTAL_LIMIT = 4_096;
@@ -24,6 +25,9 @@ const target = z.object({
   threadId: z.string().regex(/^\d{1,15}$/, "thread_id must be the number of a topic").optional(),
 });
 
+/** News that somebody may do something about. */
+const ASKS: ReadonlySet<Message["event"]> = new Set(["opened", "reminder"]);
+
 /** A piece of a message: what is read of it, and its markup. */
 interface Piece {
   size: number;
@@ -36,8 +40,16 @@ export const telegram: Channel<z.infer<typeof target>> = {
   // one message a second to one chat
   paceMs: 1_050,
   target,
+  pressSecret: PRESS_SECRET,
   render: (message) => ({
-    body: { text: htmlOf(message), parse_mode: "HTML", link_preview_options: { is_disabled: true } },
+    body: {
+      text: htmlOf(message),
+      parse_mode: "HTML",
+      link_preview_options: { is_disabled: true },
+      ...message.pressed === undefined || !ASKS.has(message.event)
+        ? {}
+        : { reply_markup: freshKeyboard(message.pressed) },
+    },
     plain: `${appearanceOf(message).sign} ${renderPlain(message)}`,
   }),
   request(rendered, { botToken, chatId, threadId }, { apiUrl }) {

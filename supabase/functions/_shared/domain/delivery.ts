@@ -16,8 +16,8 @@ export const channelName = z.enum([
 ]);
 export type ChannelName = z.infer<typeof channelName>;
 
-/** Why a message is owed. */
-export const deliveryEvent = z.enum(["opened", "reminder", "resolved", "test"]);
+/** Why a message is owed. `acknowledged` goes only to vendors that keep the alert's state themselves. */
+export const deliveryEvent = z.enum(["opened", "reminder", "acknowledged", "resolved", "test"]);
 export type DeliveryEvent = z.infer<typeof deliveryEvent>;
 
 /**
@@ -108,6 +108,8 @@ export const thread = z.object({
   providerId: z.string(),
   /** Whether everything that it told of is over. */
   over: z.boolean(),
+  /** Whether somebody has taken on everything of it that is not over. */
+  acknowledged: z.boolean().optional(),
 });
 export type Thread = z.infer<typeof thread>;
 
@@ -187,6 +189,8 @@ export interface Message {
   threads?: readonly Thread[];
   /** The same facts as words, for channels that sort by them. */
   about?: MessageSubject;
+  /** The delivery that a press of a button under this message is about; without it the message has no buttons. */
+  pressed?: string;
   at: Date;
 }
 

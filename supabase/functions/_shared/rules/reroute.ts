@@ -24,6 +24,9 @@ export type Rerouting =
  */
 export function reroute(delivery: UnroutableDelivery, configs: readonly AlertRoute[]): Rerouting {
   const { event, incidents } = delivery;
+  if (event === "acknowledged") {
+    return { kind: "cancel", reason: "Only the row that told of the incident can take its acknowledgement" };
+  }
   const open = incidents.some((incident) => incident.resolvedAt === null);
   if (event === "resolved" ? !delivery.toldBefore : !open) {
     return {
