@@ -12,6 +12,8 @@ import { sendParts } from "./send_parts.ts";
 
 /** Characters of an error that are stored and answered. */
 const ERROR_LIMIT = 1_000;
+/** After this long no further part of a message is begun, so that a slow vendor does not take the time of the others. */
+const PARTS_MS = 10_000;
 
 /** What is sent, and where to. */
 export interface Sending {
@@ -25,10 +27,12 @@ export interface Sending {
   render(): RenderedMessage;
   /** Keeps what is about to be sent; `false` stops the sending. */
   store(rendered: RenderedMessage): Promise<boolean>;
+  /** Whether a request that begins now is over, and can be settled, before anybody else may send this. */
+  inTime(): boolean;
 }
 
-/** How it went. `lost`: somebody else sends it. */
-export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" };
+/** How it went. `lost`: somebody else sends it. `late`: nothing was sent, since there was no time left for it. */
+export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" } | { kind: "late" };
 
 /**
  * Sends one message. Whatever is wrong with the target or its secrets is a result too: it can be set right, so it is
@@ -46,6 +50,7 @@ export async function send(
   const scrub = (text: string) => clean(redact(text, target.secrets)).slice(0, ERROR_LIMIT).toWellFormed();
   const rendered = sending.rendered ?? sending.render();
   if (sending.rendered === null && !await sending.store(rendered)) return { kind: "lost" };
+  if (!sending.inTime()) return { kind: "late" };
   if (channels[sending.channel].parts !== undefined) {
     return scrubbed(await sendInParts(sending, rendered, target, deps, (text) => note(scrub(text))), scrub);
   }
@@ -54,6 +59,7 @@ export async function send(
   if (first.kind !== "resend") return scrubbed(first, scrub);
   note(scrub(first.note));
   if (!await sending.store(first.rendered)) return { kind: "lost" };
+  if (!sending.inTime()) return notReady(scrub(`${first.note}. There was no time left for it`));
   const second = await post(sending, first.rendered, target, deps);
   if (second.kind !== "resend") return scrubbed(second, scrub);
   return { kind: "permanent", error: scrub(second.note) };
@@ -67,11 +73,12 @@ function sendInParts(
   note: (text: string) => void,
 ): Promise<SendResult> {
   const channel = channels[sending.channel];
+  const begun = deps.clock().getTime();
   return sendParts({
     rendered,
     parts: channel.parts?.(rendered, target.value) ?? [],
     unansweredLimit: channel.unansweredLimit ?? Infinity,
-    clock: deps.clock,
+    inTime: () => deps.clock().getTime() - begun <= PARTS_MS && sending.inTime(),
     store: sending.store,
     post: (state, part) => post(sending, state, target, deps, part),
     note,

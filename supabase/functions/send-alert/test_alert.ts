@@ -46,6 +46,7 @@ async function sendTest(row: AlertConfigRow, deps: SendAlertDeps): Promise<Deliv
       render: () =>
         channels[row.channel].render(composeMessage({ event: "test", incidents: [], now: deps.clock() })),
       store: () => Promise.resolve(true),
+      inTime: () => true,
     },
     deps,
     (note) => notes.push(note),

@@ -10,7 +10,9 @@ import {
   type UnroutableDelivery,
   unroutableDelivery,
 } from "../domain/delivery.ts";
+import type { PolicyDecision } from "../domain/policy.ts";
 import { hubError } from "./client.ts";
+import { decisionJson } from "./policy.ts";
 
 /** How an attempt ended, as the outbox keeps it. */
 export type Settlement =
@@ -52,7 +54,7 @@ const claimEnvelope = z.object({
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function claimDeliveries(
-  sql: postgres.ISql,
+  sql: postgres.Sql,
   { limit, leaseSeconds, except = [] }: { limit: number; leaseSeconds: number; except?: readonly string[] },
 ): Promise<Claim> {
   const rows = await call("claim deliveries", () =>
@@ -61,6 +63,10 @@ export async function claimDeliveries(
       from monitoring.claim_deliveries(${limit}, ${leaseSeconds}, ${
       uuidArray(except)
     }::text::uuid[]) as claimed`);
+  return readClaim(rows);
+}
+
+function readClaim(rows: readonly { claimed: unknown }[]): Claim {
   const claim: Claim = { deliveries: [], unreadable: [] };
   for (const row of rows) {
     const parsed = claimedDelivery.safeParse(row.claimed);
@@ -68,6 +74,37 @@ export async function claimDeliveries(
     else claim.unreadable.push({ ...claimEnvelope.parse(row.claimed), error: faultsOf(parsed.error) });
   }
   return claim;
+}
+
+/**
+ * What {@link claimDeliveries} would give once a tick's decision is written; nothing of it stays.
+ *
+ * @param decision `null`: nothing was decided.
+ * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
+ */
+export async function previewDeliveries(
+  sql: postgres.Sql,
+  decision: PolicyDecision | null,
+  limit: number,
+): Promise<Claim> {
+  const payload = decision === null ? null : JSON.stringify(decisionJson(decision));
+  const rows = await call("preview deliveries", () =>
+    sql<{ claimed: unknown }[]>`
+      select claimed from monitoring.preview_deliveries(${payload}::text::jsonb, ${limit}) as claimed`);
+  return readClaim(rows);
+}
+
+/**
+ * How many deliveries could be sent at this moment and are in nobody's hands.
+ *
+ * @throws {AppError} `hub_unreachable` or `hub_failed`.
+ */
+export async function countWaiting(sql: postgres.Sql): Promise<number> {
+  const [row] = await call(
+    "count what is left to send",
+    () => sql<{ waiting: number }[]>`select monitoring.count_waiting_deliveries() as waiting`,
+  );
+  return row?.waiting ?? 0;
 }
 
 /**
