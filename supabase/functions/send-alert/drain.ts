@@ -23,6 +23,8 @@ const BATCH = 20;
 const LEASE_SECONDS = 120;
 /** A request and the settling after it; with less than this left of a lease or of the run, none is begun. */
 const SENDING_MS = SENDING_TIMEOUT_MS + 5_000;
+/** Waits before a settling is tried again over a new connection; the driver needs a moment to notice that the old is gone. */
+const SETTLE_WAITS_MS = [50, 500];
 /** Failures in a row after which a target rests for this run, so that one dead vendor does not use up its time. */
 const FAILURES_BEFORE_REST = 2;
 
@@ -186,13 +188,7 @@ function pause(milliseconds: number): Promise<void> {
 }
 
 async function settle(run: Run, delivery: ClaimedDelivery, settlement: Settlement): Promise<boolean> {
-  const write = () => settleDelivery(run.deps.sql, delivery, settlement);
-  const settled = await write().catch((error) => {
-    if (!isUnreachable(error)) throw error;
-    // once more over a new connection: what is not settled is sent again
-    run.deps.log.warn("hub was lost while settling", { delivery_id: delivery.id, result: settlement.kind });
-    return write();
-  });
+  const settled = await settleThrough(run, delivery, settlement);
   if (!settled) {
     run.deps.log.warn("lease was lost before settling", {
       delivery_id: delivery.id,
@@ -200,6 +196,24 @@ async function settle(run: Run, delivery: ClaimedDelivery, settlement: Settlemen
     });
   }
   return settled;
+}
+
+/** What is not settled is sent again, so that a lost connection is not the end: the driver opens a new one. */
+async function settleThrough(
+  { deps }: Run,
+  delivery: ClaimedDelivery,
+  settlement: Settlement,
+): Promise<boolean> {
+  for (const waitMs of SETTLE_WAITS_MS) {
+    try {
+      return await settleDelivery(deps.sql, delivery, settlement);
+    } catch (error) {
+      if (!isUnreachable(error)) throw error;
+      deps.log.warn("hub was lost while settling", { delivery_id: delivery.id, result: settlement.kind });
+      await pause(waitMs);
+    }
+  }
+  return await settleDelivery(deps.sql, delivery, settlement);
 }
 
 /** A row that we cannot read stays due, with the reason. */

@@ -1,5 +1,6 @@
 /** The tick: what is owed is decided, then what is due is delivered. */
 import { AppError } from "../_shared/errors.ts";
+import { countWaiting } from "../_shared/hub/deliveries.ts";
 import { applyDefaultRoutes } from "./default_routes.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import { drainOutbox, type Run } from "./drain.ts";
@@ -27,9 +28,11 @@ export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): 
   await routeUnroutable(deps, run.reports);
   const faults = await decideAndDrain(run);
   const { channels, faults: targetFaults } = await readChannels(deps);
-  const summary = { ...summarise(run.reports), channels, config_faults: [...faults, ...targetFaults] };
-  const { sent, retried, failed, unroutable, config_faults } = summary;
-  deps.log.info("outbox drained", { sent, retried, failed, unroutable, resting: run.resting.size });
+  const left = await countWaiting(deps.sql);
+  const config_faults = [...faults, ...targetFaults];
+  const summary = { ...summarise(run.reports), left, channels, config_faults };
+  const { sent, retried, failed, unroutable } = summary;
+  deps.log.info("outbox drained", { sent, retried, failed, unroutable, left, resting: run.resting.size });
   for (const fault of config_faults) deps.log.warn("alerts are not set up right", { fault });
   return summary;
 }
