@@ -25,8 +25,8 @@ export interface Sending {
   /** What a retry sends again; rendered now where there is none. */
   rendered: RenderedMessage | null;
   render(): RenderedMessage;
-  /** Keeps what is about to be sent; `false` stops the sending. */
-  store(rendered: RenderedMessage): Promise<boolean>;
+  /** Keeps what is about to be sent and answers what is to be sent; `null` stops the sending. */
+  store(rendered: RenderedMessage): Promise<RenderedMessage | null>;
   /** Whether a request that begins now is over, and can be settled, before anybody else may send this. */
   inTime(): boolean;
 }
@@ -48,8 +48,8 @@ export async function send(
   const target = await resolveTarget(sending, deps);
   if (!target.resolved) return notReady(target.error);
   const scrub = (text: string) => clean(redact(text, target.secrets)).slice(0, ERROR_LIMIT).toWellFormed();
-  const rendered = sending.rendered ?? sending.render();
-  if (sending.rendered === null && !await sending.store(rendered)) return { kind: "lost" };
+  const rendered = sending.rendered ?? await sending.store(sending.render());
+  if (rendered === null) return { kind: "lost" };
   if (!sending.inTime()) return { kind: "late" };
   if (channels[sending.channel].parts !== undefined) {
     return scrubbed(await sendInParts(sending, rendered, target, deps, (text) => note(scrub(text))), scrub);
@@ -58,9 +58,10 @@ export async function send(
   if (first.kind === "sent" && first.note !== undefined) note(scrub(first.note));
   if (first.kind !== "resend") return scrubbed(first, scrub);
   note(scrub(first.note));
-  if (!await sending.store(first.rendered)) return { kind: "lost" };
+  const other = await sending.store(first.rendered);
+  if (other === null) return { kind: "lost" };
   if (!sending.inTime()) return notReady(scrub(`${first.note}. There was no time left for it`));
-  const second = await post(sending, first.rendered, target, deps);
+  const second = await post(sending, other, target, deps);
   if (second.kind !== "resend") return scrubbed(second, scrub);
   return { kind: "permanent", error: scrub(second.note) };
 }
@@ -79,7 +80,7 @@ function sendInParts(
     parts: channel.parts?.(rendered, target.value) ?? [],
     unansweredLimit: channel.unansweredLimit ?? Infinity,
     inTime: () => deps.clock().getTime() - begun <= PARTS_MS && sending.inTime(),
-    store: sending.store,
+    store: async (progressed) => await sending.store(progressed) !== null,
     post: (state, part) => post(sending, state, target, deps, part),
     note,
   });

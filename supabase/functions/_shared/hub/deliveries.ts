@@ -7,6 +7,7 @@ import {
   type ClaimedDelivery,
   claimedDelivery,
   type RenderedMessage,
+  renderedMessage,
   type UnroutableDelivery,
   unroutableDelivery,
 } from "../domain/delivery.ts";
@@ -110,21 +111,22 @@ export async function countWaiting(sql: postgres.Sql): Promise<number> {
 /**
  * Keeps what is about to be sent.
  *
- * @returns `false` when the lease is another's by now: then nothing may be sent.
+ * @returns What was stored: the same, but for the order of its keys, which a retry will find and the first sending must
+ *   have too. `null` when the lease is another's by now: then nothing may be sent.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function storeRendered(
   sql: postgres.Sql,
   delivery: { id: string; leaseToken: string },
   rendered: RenderedMessage,
-): Promise<boolean> {
+): Promise<RenderedMessage | null> {
   const [row] = await call("store a rendered alert", () =>
-    sql<{ stored: boolean }[]>`
+    sql<{ stored: unknown }[]>`
       select monitoring.store_rendered(
         ${delivery.id}::text::uuid, ${delivery.leaseToken}::text::uuid, ${
       JSON.stringify(rendered)
     }::text::jsonb) as stored`);
-  return row?.stored ?? false;
+  return renderedMessage.nullable().parse(row?.stored ?? null);
 }
 
 /**

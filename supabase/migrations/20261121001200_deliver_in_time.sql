@@ -1,6 +1,18 @@
--- What the next run of `send-alert` would send: decided and claimed as ever, then taken back. One function, so that a
--- connection that dies in the middle leaves neither half a preview nor an open transaction behind; and how many
--- deliveries a run that stopped in time has left to the next one.
+-- Delivery, part two: the bytes that are sent are those that are stored; a preview is one function, so that a connection
+-- that dies in the middle leaves no open transaction behind; and how many deliveries a run has left to the next one.
+
+drop function monitoring.store_rendered(uuid, uuid, jsonb);
+create function monitoring.store_rendered(p_id uuid, p_lease_token uuid, p_rendered jsonb) returns jsonb
+language sql
+set search_path = ''
+as $$
+  update public.alert_deliveries
+  set rendered = p_rendered
+  where id = p_id and lease_token = p_lease_token and state = 'due'
+  returning rendered
+$$;
+comment on function monitoring.store_rendered(uuid, uuid, jsonb) is
+  'Keeps what is about to be sent and answers it as stored, in the order of keys that a retry will find. NULL when the lease is another''s by now.';
 
 create function monitoring.preview_deliveries(p_decision jsonb, p_limit integer) returns setof jsonb
 language plpgsql
