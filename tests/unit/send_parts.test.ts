@@ -24,12 +24,13 @@ function stage(script: Record<string, Outcome[]>, { limit = 2, secondsEach = 0 }
   const posted: string[] = [];
   const notes: string[] = [];
   let alive = true;
-  const attempt = () =>
-    sendParts({
+  const attempt = () => {
+    const begun = now;
+    return sendParts({
       rendered: kept,
       parts: Object.keys(script).map((id) => ({ id, label: `part ${id}` })),
       unansweredLimit: limit,
-      clock: () => new Date(now),
+      inTime: () => now - begun <= 10_000,
       store: (rendered) => Promise.resolve(alive && (kept = JSON.parse(JSON.stringify(rendered)), true)),
       post: (_, id) => {
         posted.push(id);
@@ -41,6 +42,7 @@ function stage(script: Record<string, Outcome[]>, { limit = 2, secondsEach = 0 }
       },
       note: (text) => notes.push(text),
     });
+  };
   return { attempt, posted, notes, kept: () => kept, die: () => void (alive = false) };
 }
 
@@ -103,7 +105,7 @@ Deno.test("who dies while sending counts as an attempt without an answer", async
       rendered: before.at(-1) ?? dying.kept(),
       parts: [{ id: "a", label: "a" }],
       unansweredLimit: 2,
-      clock: () => NOW,
+      inTime: () => true,
       store: (rendered) => Promise.resolve(before.push(rendered) > 0),
       post: () => Promise.reject(new Error("died")),
       note: () => {},

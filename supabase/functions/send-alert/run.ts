@@ -1,5 +1,6 @@
 /** The tick: what is owed is decided, then what is due is delivered. */
 import { AppError } from "../_shared/errors.ts";
+import { countWaiting } from "../_shared/hub/deliveries.ts";
 import { applyDefaultRoutes } from "./default_routes.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import { drainOutbox, type Run } from "./drain.ts";
@@ -27,13 +28,16 @@ export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): 
   const resolved = await resolveRows(deps);
   await routeUnroutable(deps, run.reports);
   const faults = await decideAndDrain(run, resolved.targetKeys);
+  const left = await countWaiting(deps.sql);
+  const config_faults = [...faults, ...resolved.faults];
   const summary = {
     ...summarise(run.reports),
+    left,
     channels: await readChannels(deps),
-    config_faults: [...faults, ...resolved.faults],
+    config_faults,
   };
-  const { sent, retried, failed, unroutable, config_faults } = summary;
-  deps.log.info("outbox drained", { sent, retried, failed, unroutable, resting: run.resting.size });
+  const { sent, retried, failed, unroutable } = summary;
+  deps.log.info("outbox drained", { sent, retried, failed, unroutable, left, resting: run.resting.size });
   for (const fault of config_faults) deps.log.warn("alerts are not set up right", { fault });
   return summary;
 }
