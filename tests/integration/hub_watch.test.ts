@@ -110,6 +110,7 @@ Deno.test("a role of its own leaves the heartbeat with EXECUTE on one function, 
     assert.equal(await heardLately(db), true);
     const asRole = postgres(url.href, { max: 1 });
     try {
+      await asRole`set default_transaction_read_only = off`;
       const forbidden = [
         "select * from monitoring_client.hub_watch",
         "update monitoring_client.hub_watch set told = 'up'",
