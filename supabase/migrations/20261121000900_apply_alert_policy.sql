@@ -113,11 +113,15 @@ alter table public.incidents
   add column false_alarm_at timestamptz,
   add column false_alarm_by text,
   add column resolved_by text,
+  add column reminders_from timestamptz,
+  add column quiet_until timestamptz,
   add constraint "an acknowledgement says who" check ((acknowledged_at is null) = (acknowledged_by is null)),
   add constraint "a false alarm says who" check ((false_alarm_at is null) = (false_alarm_by is null));
 comment on column public.incidents.acknowledged_at is 'When somebody took it on: no more reminders and no escalation; its end is told all the same.';
 comment on column public.incidents.false_alarm_at is 'When somebody said that nothing was wrong.';
 comment on column public.incidents.resolved_by is 'Who closed it by hand.';
+comment on column public.incidents.reminders_from is 'Reminders count as if it had been told last at this time; set where somebody moved them, empty again once an alert of it was sent.';
+comment on column public.incidents.quiet_until is 'Neither its beginning nor a reminder is told before.';
 create index incidents_resolved on public.incidents (resolved_at) where resolved_at is not null;
 
 -- --- what the machine keeps ---
@@ -288,9 +292,11 @@ as $$
   ), told_json as materialized (
     select incident_id, jsonb_agg(jsonb_build_object(
       'row', alert_config_id, 'heard', heard, 'firstAt', monitoring.epoch_ms(first_at),
-      'lastAt', monitoring.epoch_ms(last_at), 'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
+      'lastAt', monitoring.epoch_ms(case when last_at is not null then coalesce(i.reminders_from, last_at) end),
+      'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
       'failed', failed)) as told
-    from told group by incident_id
+    from told join public.incidents i on i.id = told.incident_id
+    group by incident_id
   ), changes as materialized (
     select i.subject_kind, i.subject_id, i.id, i.opened_at as at
     from public.incidents i, setting
@@ -327,7 +333,7 @@ as $$
         'id', i.id, 'projectName', i.project_name, 'subjectKind', i.subject_kind, 'subjectId', i.subject_id,
         'jobName', j.job_name, 'alertChannel', j.alert_channel, 'code', i.code, 'severity', i.severity,
         'openedAt', monitoring.epoch_ms(i.opened_at), 'resolvedAt', monitoring.epoch_ms(i.resolved_at),
-        'acknowledgedBy', i.acknowledged_by,
+        'acknowledgedBy', i.acknowledged_by, 'quietUntil', monitoring.epoch_ms(i.quiet_until),
         'owed', exists (select from public.delivery_incidents t where t.incident_id = i.id),
         'told', coalesce(t.told, '[]')) order by i.opened_at, i.id), '[]')
       from relevant r
