@@ -15,7 +15,7 @@ import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
-import { closeRemovedJob } from "../_shared/rules/judge_job.ts";
+import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
 import { listEdgeFunctions } from "../_shared/sources/management_api.ts";
 
