@@ -36,10 +36,10 @@ comment on column public.job_heartbeats.metadata is 'What it said besides. Of a 
 comment on column public.job_heartbeats.last_alert_at is 'When an alert about it was last sent. For you too: now() puts its alerts off for 6 hours, NULL asks for one at once.';
 comment on column public.job_heartbeats.project_name is 'For you: the project it belongs to. Empty: the hub.';
 comment on column public.job_heartbeats.job_type is 'For you: heartbeat, or webhook.';
-comment on column public.job_heartbeats.expected_interval_minutes is 'For you: minutes between two runs. Empty, and no schedule: 24 hours, without grace.';
+comment on column public.job_heartbeats.expected_interval_minutes is 'For you: minutes between two runs. Empty, and no schedule: 24 hours.';
 comment on column public.job_heartbeats.schedule is 'For you: when it is due, as in a crontab, such as 30 2 * * 1-5.';
 comment on column public.job_heartbeats.time_zone is 'For you: time zone of the schedule, such as Europe/Berlin.';
-comment on column public.job_heartbeats.grace_minutes is 'For you: minutes it may be late. Empty: job_inventory.grace_minutes, else half the interval, at least 2.5 and at most 60.';
+comment on column public.job_heartbeats.grace_minutes is 'For you: minutes it may be late, unless job_inventory.grace_minutes says so. Empty: half the interval, at least 2.5 and at most 60; 30 where there is neither interval nor schedule.';
 comment on column public.job_heartbeats.active is 'For you: false while nothing is expected of it.';
 comment on column public.job_heartbeats.alerts_quiet_until is 'Its alerts wait until then: 6 hours from the last_alert_at that a person wrote.';
 comment on column public.job_heartbeats.last_ping_id is 'Its newest ping; empty: it never said a word.';
@@ -433,6 +433,9 @@ select h.job_name, h.project_name, h.job_type, h.schedule, h.time_zone, h.expect
        s.verdict, s.summary, s.checked_at,
        (select min(p.received_at) from monitoring.heartbeat_pings p
         where p.job_name = h.job_name and p.kind = 'start' and p.ended_by is null) as running_since,
+       h.active and h.last_ping_id is not null and (
+         case when h.schedule is null then h.last_run_at + make_interval(secs => 60 * due.interval_minutes::double precision) <= now()
+         else coalesce(s.status, '') = 'missed' and h.last_run_at <= s.checked_at end) as stale,
        h.last_alert_at, h.alerts_quiet_until, h.created_at, j.id as job_inventory_id, j.criticality, j.owner, j.runbook_url,
        (select count(*) from monitoring.heartbeat_tokens t
         where t.job_name = h.job_name and (t.expires_at is null or t.expires_at > now())) as tokens,
@@ -445,15 +448,15 @@ cross join lateral (
   select coalesce(h.expected_interval_minutes, 1440) as interval_minutes,
          coalesce(j.grace_minutes, h.grace_minutes,
                   case when h.schedule is not null then null
-                       when h.expected_interval_minutes is null then 0
+                       when h.expected_interval_minutes is null then 30
                        else least(greatest(h.expected_interval_minutes / 2, 2.5), 60) end) as grace_minutes
 ) as due;
-comment on view public.heartbeat_overview is 'How every heartbeat is now. due_at: when it is missed unless it says something (no schedule: exact now; with one: see state, as of the last check).';
+comment on view public.heartbeat_overview is 'How every heartbeat is now. stale: it should have said something by now. due_at: when that is told, where it has no schedule. state: as of now where it has no schedule, else as of the last check.';
 
 create view public.healthcheck_summary with (security_invoker = true) as
 select count(*) as total_jobs,
-       count(*) filter (where state = 'healthy') as healthy_jobs,
-       count(*) filter (where state = 'missed') as stale_jobs,
+       count(*) filter (where state = 'healthy' and not stale) as healthy_jobs,
+       count(*) filter (where stale) as stale_jobs,
        count(*) filter (where last_alert_at > now() - interval '24 hours') as alerted_jobs,
        max(last_run_at) as most_recent_heartbeat,
        min(last_run_at) as oldest_heartbeat,
@@ -461,7 +464,7 @@ select count(*) as total_jobs,
        count(*) filter (where state = 'unknown') as unknown_jobs,
        count(*) filter (where state = 'paused') as paused_jobs
 from public.heartbeat_overview;
-comment on view public.healthcheck_summary is 'Heartbeats counted by state. stale_jobs: those that did not say in time that they ran, each by its own interval or schedule (24 hours where it has none).';
+comment on view public.healthcheck_summary is 'Heartbeats, counted. stale_jobs: those whose interval (24 hours where nobody gave one) has passed without a word, or that missed their schedule; once their grace has passed too, that is told.';
 
 -- --- cron-healthcheck ---
 
@@ -513,6 +516,11 @@ as $$
         limit 1)) order by h.job_name), '[]'))
   from public.job_heartbeats h
   where coalesce(h.project_name, p_hub) = p_project
+    -- what is asked whether it is well need not say so itself, and is judged by its answers
+    and not exists (
+      select from public.job_inventory j
+      where j.project_name = p_project and j.job_type = 'webhook' and h.job_type = 'webhook' and j.job_name = h.job_name
+        and j.health_check_url is not null)
 $$;
 comment on function monitoring.heartbeat_facts(text, text, jsonb, integer) is 'The heartbeats of a project with the ends of runs after each one''s cursor ({job_name: ping id}), oldest first, and the newest run that has begun.';
 

@@ -21,7 +21,9 @@ async function receive(hub: TestDatabase, token: string, kind: string, over: {
 } = {}) {
   const { runId = null, exitCode = null, body = null } = over;
   const [row] = await hub.sql`
-    select monitoring.receive_ping(${await heartbeatUrlHash(token)}, ${kind}, ${runId}, ${exitCode}, ${body}) as answer`;
+    select monitoring.receive_ping(${await heartbeatUrlHash(
+    token,
+  )}, ${kind}, ${runId}, ${exitCode}, ${body}) as answer`;
   return row?.answer;
 }
 
@@ -30,8 +32,10 @@ Deno.test("update_job_heartbeat() upserts as the seed's does: time, status and m
   await hub.sql`select update_job_heartbeat('nightly_backup')`;
   const first = await heartbeat(hub, "nightly_backup");
   assert.deepEqual([first?.status, first?.metadata, first?.last_alert_at], ["healthy", {}, null]);
-  await hub.sql`update job_heartbeats set last_run_at = now() - interval '2 days', last_alert_at = '2026-01-01'`;
-  await hub.sql`select update_job_heartbeat(p_job_name := 'nightly_backup', p_status := 'failed', p_metadata := '{"error":"disk full"}')`;
+  await hub
+    .sql`update job_heartbeats set last_run_at = now() - interval '2 days', last_alert_at = '2026-01-01'`;
+  await hub
+    .sql`select update_job_heartbeat(p_job_name := 'nightly_backup', p_status := 'failed', p_metadata := '{"error":"disk full"}')`;
   const [second] = await hub.sql`
     select status, metadata, last_run_at > now() - interval '1 minute' as fresh, last_alert_at is not null as kept
     from job_heartbeats`;
@@ -59,9 +63,16 @@ Deno.test("the seed's table, function and indexes have the seed's names, columns
     ["updated_at", "timestamp with time zone", "NO", "now()"],
     ["last_alert_at", "timestamp with time zone", "YES", null],
   ]);
-  const indexes = await hub.sql`select indexname from pg_indexes where tablename = 'job_heartbeats' order by 1`;
+  const indexes = await hub
+    .sql`select indexname from pg_indexes where tablename = 'job_heartbeats' order by 1`;
   const names = indexes.map(({ indexname }) => indexname);
-  for (const name of ["job_heartbeats_last_alert_at_idx", "job_heartbeats_last_run_at_idx", "job_heartbeats_pkey"]) {
+  for (
+    const name of [
+      "job_heartbeats_last_alert_at_idx",
+      "job_heartbeats_last_run_at_idx",
+      "job_heartbeats_pkey",
+    ]
+  ) {
     assert.ok(names.includes(name), name);
   }
   const [signature] = await hub.sql`
@@ -88,7 +99,9 @@ Deno.test("service_role may say that a job ran and edit the table; anon and auth
     ]
   ) {
     assert.equal(await as("service_role", query), "it was accepted", query);
-    for (const role of ["anon", "authenticated"]) assert.match(await as(role, query), /permission denied/, query);
+    for (const role of ["anon", "authenticated"]) {
+      assert.match(await as(role, query), /permission denied/, query);
+    }
   }
   const kinds = (await pingsOf(hub, "a")).map(({ kind }) => kind);
   assert.deepEqual(kinds, ["success", "success"], "said once by the function, once by hand");
@@ -96,14 +109,19 @@ Deno.test("service_role may say that a job ran and edit the table; anon and auth
 
 Deno.test("a heartbeat that was set up has never been pinged until somebody does", async () => {
   await using hub = await testDatabase("hub");
-  const [made] = await hub.sql`select monitoring.create_heartbeat('nightly', p_schedule := '0 2 * * *', p_time_zone := 'Europe/Berlin') as token`;
+  const [made] = await hub
+    .sql`select monitoring.create_heartbeat('nightly', p_schedule := '0 2 * * *', p_time_zone := 'Europe/Berlin') as token`;
   assert.match(made?.token, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   assert.deepEqual(await pingsOf(hub, "nightly"), []);
   const [row] = await hub.sql`select last_ping_id, status from job_heartbeats`;
   assert.deepEqual({ ...row }, { last_ping_id: null, status: "never pinged" });
-  const [kept] = await hub.sql`select count(*)::int as n, bool_and(octet_length(token_hash) = 32) as hashed from monitoring.heartbeat_tokens`;
+  const [kept] = await hub
+    .sql`select count(*)::int as n, bool_and(octet_length(token_hash) = 32) as hashed from monitoring.heartbeat_tokens`;
   assert.deepEqual({ ...kept }, { n: 1, hashed: true });
-  assert.match(await refusal(hub.sql`select monitoring.create_heartbeat('nightly')`), /there is one of that name/);
+  assert.match(
+    await refusal(hub.sql`select monitoring.create_heartbeat('nightly')`),
+    /there is one of that name/,
+  );
   assert.match(
     await refusal(hub.sql`select monitoring.create_heartbeat('x', p_time_zone := 'Mars/Olympus')`),
     /time_zone is a time zone such as Europe\/Berlin/,
@@ -129,7 +147,9 @@ Deno.test("a ping by token moves last_run_at and status; the end of a run is tie
   assert.deepEqual([row?.status, row?.metadata], ["healthy", {}]);
   const pings = await pingsOf(hub, "import");
   assert.deepEqual(
-    pings.map(({ kind, started, ended_by, exit_code, body }) => [kind, started, ended_by !== null, exit_code, body]),
+    pings.map((
+      { kind, started, ended_by, exit_code, body },
+    ) => [kind, started, ended_by !== null, exit_code, body]),
     [
       ["start", false, true, null, null],
       ["start", false, false, null, null],
@@ -146,7 +166,8 @@ Deno.test("a run that never ended is lost when the next begins: at once without 
   await receive(hub, made?.token, "start");
   await receive(hub, made?.token, "start");
   await receive(hub, made?.token, "start", { runId: crypto.randomUUID() });
-  await hub.sql`update monitoring.heartbeat_pings set received_at = now() - interval '25 hours' where run_id is not null`;
+  await hub
+    .sql`update monitoring.heartbeat_pings set received_at = now() - interval '25 hours' where run_id is not null`;
   await receive(hub, made?.token, "start", { runId: crypto.randomUUID() });
   assert.deepEqual((await pingsOf(hub, "import")).map(({ kind, ended_by }) => [kind, ended_by !== null]), [
     ["start", true],
@@ -175,7 +196,10 @@ Deno.test("an unknown, removed or expired token pings nothing; a rotated one goe
   const [removed] = await hub.sql`select monitoring.remove_heartbeat('import') as gone`;
   assert.equal(removed?.gone, true);
   assert.deepEqual(await receive(hub, last?.token, "success"), unknown);
-  assert.match(await refusal(hub.sql`select monitoring.rotate_heartbeat_token('import')`), /there is no such heartbeat/);
+  assert.match(
+    await refusal(hub.sql`select monitoring.rotate_heartbeat_token('import')`),
+    /there is no such heartbeat/,
+  );
 });
 
 Deno.test("a token has ten pings at once and then five a minute, and is told how long to wait", async () => {

@@ -19,7 +19,9 @@ export interface KeptPing {
 
 /** All pings of a heartbeat, oldest first. */
 export async function pingsOf(hub: TestDatabase, name: string): Promise<KeptPing[]> {
-  return [...await hub.sql<KeptPing[]>`
+  return [
+    ...await hub.sql<KeptPing[]>`
     select kind, started_at is not null as started, ended_by, exit_code, body
-    from monitoring.heartbeat_pings where job_name = ${name} order by id`];
+    from monitoring.heartbeat_pings where job_name = ${name} order by id`,
+  ];
 }

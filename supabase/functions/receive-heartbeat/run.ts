@@ -22,7 +22,9 @@ const HUB_RETRY_SECONDS = 10;
 
 /** Answers a ping. Never throws, and tells nothing of tokens that it does not know. */
 export async function answerPing(request: Request, deps: PingDeps): Promise<Response> {
-  if (!METHODS.has(request.method)) return answer(request, 405, "use GET, HEAD or POST", { allow: "GET, HEAD, POST" });
+  if (!METHODS.has(request.method)) {
+    return answer(request, 405, "use GET, HEAD or POST", { allow: "GET, HEAD, POST" });
+  }
   const now = deps.clock().getTime();
   const address = addressOf(request);
   const wait = deps.unknownCallers.waitSeconds(address, now);

@@ -84,7 +84,9 @@ export async function readHeartbeats(
 ): Promise<HeartbeatFacts> {
   try {
     const [row] = await sql`
-      select monitoring.heartbeat_facts(${projectName}, ${hub}, ${JSON.stringify(cursors)}::text::jsonb, ${ENDS_LIMIT})
+      select monitoring.heartbeat_facts(${projectName}, ${hub}, ${
+      JSON.stringify(cursors)
+    }::text::jsonb, ${ENDS_LIMIT})
         as facts`;
     return { ...heartbeatFacts.parse(row?.facts), limit: ENDS_LIMIT };
   } catch (error) {

@@ -114,6 +114,7 @@ export function incidentOf(
     openedAt: now,
     resolvedAt: null,
     acknowledgedBy: null,
+    quietUntil: null,
     owed: false,
     told: [],
   };
