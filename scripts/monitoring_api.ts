@@ -27,6 +27,16 @@ import {
   type FindOptions,
 } from "./monitor/connection.ts";
 import { MonitorError } from "./monitor/errors.ts";
+import {
+  type AddedHeartbeat,
+  addHeartbeat,
+  type Heartbeat,
+  heartbeatAnswer,
+  type NewHeartbeat,
+  readHeartbeats,
+  removeHeartbeat,
+  rotateHeartbeat,
+} from "./monitor/heartbeats.ts";
 import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
 import { type Hub, openHub, openHubDatabase } from "./monitor/hub_client.ts";
 import { type Replay, replay, type Thresholds } from "./replay.ts";
@@ -51,6 +61,7 @@ import {
 
 export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
 export type {
+  AddedHeartbeat,
   AnnotatedJob,
   Annotations,
   AuditReport,
@@ -59,6 +70,7 @@ export type {
   DeliveryAnswer,
   FindOptions,
   HealthReport,
+  Heartbeat,
   HistoryFilter,
   Incident,
   IncidentFilter,
@@ -66,6 +78,7 @@ export type {
   JobChoice,
   JobFilter,
   LoggedRun,
+  NewHeartbeat,
   Project,
   ProjectAudit,
 };
@@ -281,6 +294,44 @@ export class MonitoringAPI implements AsyncDisposable {
       ? { channel }
       : { channel: row.channel, alert_config_id: row.id };
     return await this.#call("send-alert", { source: SOURCE, test }, deliveryAnswer);
+  }
+
+  /** Heartbeats, and how each is now, by project and name. */
+  async listHeartbeats(): Promise<Heartbeat[]> {
+    return await readHeartbeats(this.#hub);
+  }
+
+  /**
+   * Sets up a heartbeat and answers its URL, which is shown this once. It is a job of the inventory right away,
+   * unless the functions do not answer: `in_inventory` says so.
+   *
+   * @throws {MonitorError} `invalid_value` saying what is allowed, or that there is one of that name.
+   */
+  async addHeartbeat(wanted: NewHeartbeat): Promise<AddedHeartbeat & { in_inventory: boolean }> {
+    const added = await addHeartbeat(this.#hub, this.#connection.url, wanted);
+    // its URL must not be lost where the functions do not answer
+    const in_inventory = await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer)
+      .then(() => true, () => false);
+    return { ...added, in_inventory };
+  }
+
+  /**
+   * Gives a heartbeat another URL; the old one works on for so many hours.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async rotateHeartbeat(name: string, keepHours: number): Promise<AddedHeartbeat> {
+    return await rotateHeartbeat(this.#hub, this.#connection.url, name, keepHours);
+  }
+
+  /**
+   * Removes a heartbeat: its URLs stop to work at once and its incident ends. Annotations and log stay.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async removeHeartbeat(name: string): Promise<void> {
+    await removeHeartbeat(this.#hub, name);
+    await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer);
   }
 
   /** An overview: tests the connection, discovers every project's jobs, and tells how they are. */

@@ -5,6 +5,7 @@ import { addAlert } from "./commands/alert.ts";
 import { addAnnotate } from "./commands/annotate.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addCheck } from "./commands/check.ts";
+import { addHeartbeat } from "./commands/heartbeat.ts";
 import { addHistory } from "./commands/history.ts";
 import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
@@ -33,6 +34,7 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addAudit(program, runner);
   addCheck(program, runner);
   addAnnotate(program, runner);
+  addHeartbeat(program, runner);
   addAlert(program, runner);
   program.commandsGroup("Explain:");
   addSchedule(program, runner);
