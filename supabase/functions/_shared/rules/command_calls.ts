@@ -122,7 +122,9 @@ function withoutCasts(tokens: readonly SqlToken[]): SqlToken[] | null {
       continue;
     }
     const type = tokens[++index];
-    if (type?.kind !== "name" || !["text", "varchar", "int", "integer", "int4"].includes(type.value)) return null;
+    if (type?.kind !== "name" || !["text", "varchar", "int", "integer", "int4"].includes(type.value)) {
+      return null;
+    }
   }
   return kept;
 }

@@ -2,7 +2,7 @@
 import type { CommandWarning } from "../domain/http.ts";
 import type { HubKnowledge } from "../domain/hub.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
-import { type CommandCall, callsInCommand } from "./command_calls.ts";
+import { callsInCommand, type CommandCall } from "./command_calls.ts";
 import { targetOf } from "./http_calls.ts";
 import { durationsOf, percentile95 } from "./runtime.ts";
 import { formatDuration, formatUtc } from "./text.ts";
@@ -23,9 +23,11 @@ export function commandWarnings(
   now: number,
 ): CommandWarning[] {
   const calls = callsInCommand(command);
-  if (calls.length === 0) return [];
   const warnings = [
-    ...keyWarnings(command, now),
+    // a key that a function is given may be for anything
+    ...keyWarnings(command, now).map((warning): CommandWarning =>
+      calls.length > 0 ? warning : { ...warning, weight: "low" }
+    ),
     ...calls.flatMap((call) => callWarnings(call, project, knowledge)),
   ];
   const once = new Map(warnings.map((warning) => [warning.message, warning]));
@@ -41,7 +43,8 @@ function callWarnings(
   const unseen: CommandWarning[] = call.through === "monitored" ? [] : [{
     code: "http_outcome_unseen",
     weight: "low",
-    message: "pg_cron says \"succeeded\" as soon as a request is queued: call monitored.http_… to see what becomes of it",
+    message:
+      'pg_cron says "succeeded" as soon as a request is queued: call monitored.http_… to see what becomes of it',
   }];
   if (call.url === null) return unseen;
   const parts = FUNCTION_URL.exec(call.url);
@@ -49,7 +52,9 @@ function callWarnings(
   const slug = parts?.[3];
   if (ref === undefined || slug === undefined || project.ref === null) return unseen;
   if (ref !== project.ref) {
-    const message = `it calls ${targetOf(call.url)}, another project's function: that one is not compared with an inventory`;
+    const message = `it calls ${
+      targetOf(call.url)
+    }, another project's function: that one is not compared with an inventory`;
     return [{ code: "http_other_project", weight: "low", message }, ...unseen];
   }
   return [...functionWarnings(slug, call, knowledge), ...unseen];
@@ -65,7 +70,9 @@ function functionWarnings(slug: string, call: CommandCall, knowledge: HubKnowled
     return [{ code: "http_function_unknown", weight: "low", message }];
   }
   if (known.removedAt !== null) {
-    const message = `it calls the edge function "${slug}", which was removed by ${formatUtc(minuteOf(known.removedAt))}`;
+    const message = `it calls the edge function "${slug}", which was removed by ${
+      formatUtc(minuteOf(known.removedAt))
+    }`;
     return [{ code: "http_function_removed", weight: "important", message }];
   }
   const durations = durationsOf(knowledge.states.get(known.id)?.recentRuns ?? []);
@@ -87,7 +94,8 @@ function keyWarnings(command: string, now: number): CommandWarning[] {
     found.push({
       code: "http_key_in_command",
       weight: "low",
-      message: "its command holds a secret key (sb_secret_…) in plain text: keep it in the Vault and select it from there",
+      message:
+        "its command holds a secret key (sb_secret_…) in plain text: keep it in the Vault and select it from there",
     });
   }
   for (const [, header, payload] of command.matchAll(JWT)) {

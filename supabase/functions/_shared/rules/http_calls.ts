@@ -98,7 +98,10 @@ export function nextReading(
   if (http?.calls === null || http?.calls === undefined) return { ...before, ...queue };
   // installed anew: its numbers begin again
   if (isReplaced(http, before)) return { ...queue, callCursor: null, openCalls: [] };
-  const callCursor = http.calls.reduce((highest, { callId }) => Math.max(highest, callId), before.callCursor ?? 0);
+  const callCursor = http.calls.reduce(
+    (highest, { callId }) => Math.max(highest, callId),
+    before.callCursor ?? 0,
+  );
   return {
     ...queue,
     callCursor: callCursor === 0 ? before.callCursor : callCursor,
@@ -179,9 +182,15 @@ function outcomeOfCall(call: HttpCall, bodyOk: CallsQuestion["bodyOk"]): Outcome
   switch (call.state) {
     case "answered": {
       const status = call.statusCode ?? 0;
-      const said = call.excerpt === null ? "" : `: ${oneLine(redact(call.excerpt)).slice(0, 200).toWellFormed()}`;
+      const said = call.excerpt === null
+        ? ""
+        : `: ${oneLine(redact(call.excerpt)).slice(0, 200).toWellFormed()}`;
       if (status >= 400) {
-        return { outcome: "failed", reason: "answer", message: `the call got ${status} from ${target}${said}` };
+        return {
+          outcome: "failed",
+          reason: "answer",
+          message: `the call got ${status} from ${target}${said}`,
+        };
       }
       if (bodyOk === "checked" && call.bodyOk === false) {
         return {
@@ -199,7 +208,9 @@ function outcomeOfCall(call: HttpCall, bodyOk: CallsQuestion["bodyOk"]): Outcome
     case "timed out":
       return doubt(
         "timeout",
-        `pg_net waited ${formatDuration(call.timeoutMs)} and gave up, which says nothing about what the function did`,
+        `pg_net waited ${
+          formatDuration(call.timeoutMs)
+        } and gave up, which says nothing about what the function did`,
       );
     case "lost in a crash":
       return doubt("lost", "the server crashed, and pg_net's answers with it");
