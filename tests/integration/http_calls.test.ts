@@ -260,10 +260,11 @@ Deno.test("what cannot be read of pg_net is told, and the check goes on", async 
   await jobThatRan(project, "plain");
   const reader = `reader_${crypto.randomUUID().slice(0, 8)}`;
   await project.admin.unsafe(`
-    create role ${reader} login bypassrls;
+    create role ${reader} login bypassrls password 'reading';
     grant usage on schema cron to ${reader}; grant select on cron.job, cron.job_run_details to ${reader}`);
   const url = new URL(project.url);
   url.username = reader;
+  url.password = "reading";
   try {
     const refused = await checkOf(hub, url.href);
     assert.deepEqual([refused.status, refused.http?.errors, refused.http?.worker_up], [

@@ -87,8 +87,8 @@ export function evaluateProject(
 
 /** The HTTP calls of a look; of a list that was replaced, none before the next look reads it from its beginning. */
 function callsSeen(facts: CronFacts, knowledge: HubKnowledge, jobs: readonly ObservedJob[]): CallsOfJobs {
-  const { http } = facts;
-  const replaced = http != null && isReplaced(http, knowledge.http ?? NOTHING_READ);
+  const http = facts.http ?? null;
+  const replaced = http !== null && isReplaced(http, knowledge.http ?? NOTHING_READ);
   return callsOfJobs(replaced ? [] : http?.calls ?? [], jobs);
 }
 

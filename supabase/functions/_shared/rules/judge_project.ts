@@ -72,9 +72,7 @@ export function projectConditions(
     const summary = "its clock and the hub's are far apart: nobody can say which runs are due";
     conditions.push({ code: "clock_off", severity: "important", summary, detail: {} });
   }
-  const stalled = facts.http == null
-    ? null
-    : stalledQueue(facts.http, knowledge.http ?? NOTHING_READ, facts.now);
+  const stalled = facts.http ? stalledQueue(facts.http, knowledge.http ?? NOTHING_READ, facts.now) : null;
   if (stalled !== null) {
     conditions.push({ code: "http_queue_stalled", severity: "important", summary: stalled, detail: {} });
   }
