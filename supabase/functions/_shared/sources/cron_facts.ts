@@ -10,8 +10,10 @@ import {
   runSession,
   type SuccessCheck,
 } from "../domain/facts.ts";
+import type { HttpReading } from "../domain/http.ts";
 import type { WatchedProject } from "../domain/project.ts";
 import { type ConnectOptions, withProject } from "./connect.ts";
+import { parseHttp, sqlOfHttp } from "./http_calls.ts";
 
 /** Where the last look ended, or that no runs are wanted at all. */
 export type ReadFrom =
@@ -24,6 +26,8 @@ export type ReadFrom =
     successChecks?: readonly SuccessCheckRequest[];
     /** Lets the project know that the hub was here, where it wants to. */
     heartbeat?: boolean;
+    /** Where reading of HTTP calls goes on; absent: nobody asks. */
+    http?: HttpReading;
   }
   | "jobs only";
 
@@ -34,6 +38,9 @@ export interface SuccessCheckRequest {
   /** `new success`: only where this look finds a successful run. */
   when: "new success" | "always";
 }
+
+/** Milliseconds that asking pg_net may take: its tables have one index between them. */
+const HTTP_TIMEOUT_MS = 4_000;
 
 const NO_RUNS = "select * from cron.job_run_details where false";
 
@@ -74,16 +81,24 @@ export function readCronFacts(
   limits: ReadLimits = DEFAULT_READ_LIMITS,
 ): Promise<CronFacts> {
   return withProject(project, connect, async (sql) => {
-    const first = parse(project, await ask(sql, sqlOfLook(from, limits), limits));
+    const reading = from === "jobs only" ? undefined : from.http;
+    const answer = await ask(
+      sql,
+      sqlOfLook(from, limits),
+      limits,
+      reading && sqlOfHttp(reading),
+    );
+    const first = parse(project, answer.facts);
+    const http = reading ? { http: parseHttp(answer.http) } : {};
     if (from === "jobs only") return toFacts(first, "next", [], true);
     const restored = from.cursor !== null && (first.maxRunId === null || first.maxRunId < from.cursor);
     if (restored) {
       const again = parse(
         project,
-        await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits),
+        (await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits)).facts,
       );
       if (from.heartbeat === true && first.watchesHub) await leaveHeartbeat(sql);
-      return toFacts(again, "restored", again.runs, true);
+      return { ...toFacts(again, "restored", again.runs, true), ...http };
     }
     const { runs, complete } = from.cursor === null
       ? { runs: first.runs, complete: true }
@@ -91,7 +106,8 @@ export function readCronFacts(
     const facts = toFacts(first, from.cursor === null ? "first" : "next", runs, complete);
     const alive = from.heartbeat !== true || !first.watchesHub || await leaveHeartbeat(sql);
     const stopped = alive ? null : LOST;
-    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped) };
+    const successChecks = await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped);
+    return { ...facts, ...http, successChecks };
   });
 }
 
@@ -102,7 +118,7 @@ async function readOn(sql: postgres.Sql, project: WatchedProject, first: Look, l
   for (let page = 1; full && page < limits.pages; page++) {
     const look = parse(
       project,
-      await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits),
+      (await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits)).facts,
     );
     runs.push(...look.runs);
     full = look.runs.length === limits.pageRuns;
@@ -266,8 +282,15 @@ function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], com
   };
 }
 
+/** What one round trip brought back. */
+interface Answer {
+  facts: unknown;
+  /** What the further statements answered, which may see no more than the first one did. */
+  http: string | null | undefined;
+}
+
 /** Begins, bounds and ends the transaction in the one simple-protocol round trip that also asks. */
-async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promise<unknown> {
+async function ask(sql: postgres.Sql, query: string, limits: ReadLimits, further = ""): Promise<Answer> {
   const results = await sql.unsafe(
     `begin transaction isolation level repeatable read, read only;
      set local statement_timeout = ${integer(limits.statementTimeoutMs)};
@@ -275,10 +298,13 @@ async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promis
      set local row_security = off;
      set local search_path = pg_catalog;
      ${query};
+     ${further === "" ? "" : `set local statement_timeout = ${HTTP_TIMEOUT_MS}; ${further};`}
      commit`,
-  ).simple() as unknown as { facts?: unknown }[][];
-  const row = results.flat().find((candidate) => candidate?.facts !== undefined);
-  return typeof row?.facts === "string" ? JSON.parse(row.facts) : row?.facts;
+  ).simple() as unknown as { facts?: unknown; http?: string | null }[][];
+  const rows = results.flat();
+  const facts = rows.find((candidate) => candidate?.facts !== undefined)?.facts;
+  const http = rows.find((candidate) => candidate?.http !== undefined)?.http;
+  return { facts: typeof facts === "string" ? JSON.parse(facts) : facts, http };
 }
 
 /** Numbers go into the text itself, since the simple protocol takes no parameters. */
