@@ -14,6 +14,7 @@ import type { HttpReading } from "../domain/http.ts";
 import type { WatchedProject } from "../domain/project.ts";
 import { type ConnectOptions, withProject } from "./connect.ts";
 import { parseHttp, sqlOfHttp } from "./http_calls.ts";
+import { askReadOnly, isSessionOver } from "./read_only_query.ts";
 
 /** Where the last look ended, or that no runs are wanted at all. */
 export type ReadFrom =
@@ -196,42 +197,33 @@ async function askSuccessChecks(
 }
 
 interface SuccessAnswer extends Pick<SuccessCheck, "held" | "error"> {
-  /** The session is gone, and nothing may be written to it any more: the driver would throw where nobody can catch. */
+  /** The session is over. */
   lost: boolean;
 }
 
-/**
- * Asks through a cursor: Postgres declares one only for a query that writes nothing, and the extended protocol takes
- * one statement only, so that nothing in the text can end the read-only transaction around it.
- */
+const NOT_ONE_BOOLEAN = "it must answer one row with one boolean";
+const BOOLEAN_TYPE = 16;
+
 async function askSuccessCheck(sql: postgres.Sql, query: string): Promise<SuccessAnswer> {
-  let answer: SuccessAnswer;
-  try {
-    await sql.unsafe(`begin read only; set local statement_timeout = ${SUCCESS_CHECK_MS}`);
-    await sql.unsafe(`declare success_check no scroll cursor for ${query}`, [], ONE_STATEMENT);
-    // two rows are enough to see that it is not one
-    const rows: unknown[][] = await sql.unsafe("fetch 2 from success_check").values();
-    const [[held, ...more] = []] = rows;
-    answer = rows.length === 1 && more.length === 0 && typeof held === "boolean"
-      ? { held, error: null, lost: false }
-      : { held: null, error: "it must answer one row with one boolean", lost: false };
-  } catch (error) {
-    answer = isSessionOver(error)
-      ? { held: null, error: "the connection was lost while it was asked", lost: true }
-      : { held: null, error: error instanceof Error ? error.message : "it failed", lost: false };
+  const answer = await askReadOnly(sql, query, {
+    // two are enough to see that it is not one
+    rows: 2,
+    timeoutMs: SUCCESS_CHECK_MS,
+    fault: (columns) => columns.length === 1 && columns[0]?.type === BOOLEAN_TYPE ? null : NOT_ONE_BOOLEAN,
+  });
+  switch (answer.kind) {
+    case "lost":
+      return { held: null, error: "the connection was lost while it was asked", lost: true };
+    case "failed":
+      return { held: null, error: answer.error, lost: false };
+    case "rows": {
+      const [[held] = []] = answer.rows;
+      return answer.rows.length === 1 && typeof held === "boolean"
+        ? { held, error: null, lost: false }
+        : { held: null, error: NOT_ONE_BOOLEAN, lost: false };
+    }
   }
-  if (answer.lost) return answer;
-  return await sql.unsafe("rollback").then(() => answer, () => ({ ...answer, lost: true }));
 }
-
-/** Anything but an error that the server answered and lived on after. */
-function isSessionOver(error: unknown): boolean {
-  const severity = typeof error === "object" && error !== null && "severity" in error ? error.severity : null;
-  return severity !== "ERROR";
-}
-
-/** Keeps the driver from the simple protocol, which it takes for texts without parameters; its types lack the option. */
-const ONE_STATEMENT = { simple: false } as postgres.UnsafeQueryOptions;
 
 const look = z.object({
   now: z.number(),
