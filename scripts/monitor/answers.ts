@@ -22,6 +22,8 @@ const projectAudit = z.object({
   jobs: count,
   edge_functions: count,
   changes: z.array(z.object({ job: z.string(), change: z.string() })),
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: z.array(z.object({ job: z.string(), code: z.string(), warning: z.string() })),
 });
 /** What an audit found in one project. */
 export type ProjectAudit = z.infer<typeof projectAudit>;
@@ -52,6 +54,21 @@ const jobReport = z.object({
   last_run_at: z.string().nullable(),
 });
 
+const httpHealth = z.object({
+  /** Requests that wait. */
+  queue: count.nullable(),
+  worker_up: z.boolean().nullable(),
+  /** Of the last hour. */
+  answers: count.nullable(),
+  failed: count.nullable(),
+  timed_out: count.nullable(),
+  /** 0 to 1. */
+  failure_rate: z.number().nullable(),
+  calls_kept: z.boolean(),
+  strangers: z.array(z.string()),
+  errors: z.array(z.string()),
+});
+
 const projectHealth = z.object({
   project: z.string(),
   status: z.enum(["ok", "error"]),
@@ -59,6 +76,8 @@ const projectHealth = z.object({
   error: fault.exactOptional(),
   ...counts,
   runs_logged: count,
+  /** What pg_net does there; absent: there is none. */
+  http: httpHealth.exactOptional(),
   incidents_opened: count,
   incidents_resolved: count,
   details: z.array(jobReport),
@@ -103,6 +122,20 @@ export const deliveryAnswer = z.object({
   failed: count,
   unroutable: count,
   deliveries: z.array(deliveryReport),
+  /** Enabled rows of `alert_config`; not of a test. */
+  channels: z.array(z.object({
+    alert_config_id: z.string(),
+    name: z.string().nullable(),
+    channel: z.string(),
+    status: z.enum(["healthy", "dead"]),
+    reason: z.string().exactOptional(),
+    since: z.string().exactOptional(),
+  })).exactOptional(),
+  /** What is wrong with what people wrote, a sentence each; not of a test. */
+  config_faults: z.array(z.string()).exactOptional(),
+  /** What an empty `alert_config` would be filled with; of a dry run only. */
+  default_routes: z.array(z.object({ name: z.string(), channel: z.string(), criticality: z.string() }))
+    .exactOptional(),
 });
 /** What became of alerts. */
 export type DeliveryAnswer = z.infer<typeof deliveryAnswer>;

@@ -538,13 +538,29 @@ Deno.test("purge_metrics() drops partitions older than the setting and keeps a w
       .sql`select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - ${days}::integer)`;
   }
   const [result] = await hub.sql`select monitoring.purge_metrics() as done`;
-  assert.equal(result?.done.partitions_dropped, 1);
+  assert.equal(result?.done.partitions, 1);
   const [count] = await hub.sql`
     select count(*)::integer as n from pg_inherits where inhparent = 'public.system_metrics'::regclass`;
   assert.equal(count?.n, 9);
   const mistake = await hub.sql`update app_settings set value = '0' where key = 'metrics_days'`
     .then(() => "accepted", (error: Error) => error.message);
   assert.match(mistake, /"metrics_days is a whole number of days, 1 to 3650"/);
+});
+
+Deno.test("purge_metrics() waits for nobody for long, and purge() calls it", async () => {
+  await using hub = await testDatabase("hub");
+  await hub.sql`select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - 500)`;
+  const reader = await hub.sql.reserve();
+  try {
+    await reader.unsafe("begin; select count(*) from public.system_metrics").simple();
+    const [busy] = await hub.sql`select monitoring.purge() -> 'metrics' as done`;
+    assert.match(busy?.done.postponed, /system_metrics is in use/);
+  } finally {
+    await reader.unsafe("rollback");
+    reader.release();
+  }
+  const [free] = await hub.sql`select monitoring.purge() -> 'metrics' as done`;
+  assert.deepEqual(free?.done, { states: 0, collections: 0, partitions: 1 });
 });
 
 Deno.test("deleting a definition deletes what is known of it; its numbers stay, its incident ends", async () => {

@@ -1,7 +1,7 @@
 /** Records observations through the one SQL function that writes them. */
 import type postgres from "postgres";
 import { z } from "zod";
-import type { IncidentTransition, Observations, OwedDelivery } from "../domain/observation.ts";
+import type { IncidentTransition, Observations, ObservedHttp, OwedDelivery } from "../domain/observation.ts";
 import type { JobState } from "../domain/hub.ts";
 import { AppError } from "../errors.ts";
 import { hubError } from "./client.ts";
@@ -82,6 +82,7 @@ export function toPayload(seen: Observations): Record<string, unknown> {
       command: job.command,
       active: job.active,
       expected_interval_minutes: job.expectedIntervalMinutes,
+      warnings: job.warnings?.map(({ message }) => message),
     })),
     removed: seen.removed,
     changes: seen.changes?.map((change) => ({
@@ -117,6 +118,25 @@ function projectState(project: Observations["project"]): Record<string, unknown>
     open_runs: project.openRuns.map((run) => ({ run_id: run.runId, first_seen_at: run.firstSeenAt })),
     settings: project.settings,
     clock_offset_ms: project.clockOffsetMs,
+    http: project.http === undefined ? undefined : httpState(project.http),
+  };
+}
+
+function httpState({ reading, ...seen }: ObservedHttp): Record<string, unknown> {
+  const { queue, lastHour } = seen;
+  return {
+    call_cursor: reading.callCursor,
+    open_calls: reading.openCalls.map((call) => ({ call_id: call.callId, first_seen_at: call.firstSeenAt })),
+    queue_first_id: reading.queueFirstId,
+    queue_since: reading.queueSince,
+    queue_length: queue?.length ?? null,
+    worker_up: queue?.workerUp ?? null,
+    answers_last_hour: lastHour?.answers ?? null,
+    failed_last_hour: lastHour?.failed ?? null,
+    timed_out_last_hour: lastHour?.timedOut ?? null,
+    calls_kept: seen.callsKept,
+    strangers: seen.strangers,
+    errors: seen.errors,
   };
 }
 
@@ -133,6 +153,7 @@ function stateRow(state: JobState): Record<string, unknown> {
     last_success_at: iso(state.lastSuccessAt),
     consecutive_failures: state.consecutiveFailures,
     recent_runs: state.recentRuns,
+    recent_calls: state.recentCalls,
   };
 }
 

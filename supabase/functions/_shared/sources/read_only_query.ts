@@ -77,8 +77,8 @@ function bounded(query: string, columns: readonly QueryColumn[], text: QueryTerm
   return `select ${picked.join(", ")} from (\n${query.replace(/[;\s]+$/, "")}\n) as q(${names.join(", ")})`;
 }
 
-/** Anything but an error that the server answered and lived on after. */
-function isSessionOver(error: unknown): boolean {
+/** Anything but an error that the server answered and lived on after: the session takes nothing more. */
+export function isSessionOver(error: unknown): boolean {
   const severity = typeof error === "object" && error !== null && "severity" in error ? error.severity : null;
   return severity !== "ERROR";
 }
