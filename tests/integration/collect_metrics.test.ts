@@ -3,6 +3,7 @@ import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { configFor, recordingLog, watchOnlyOthers } from "../support/functions.ts";
 import { MINUTE, NOON } from "../support/facts.ts";
 import { waitFor } from "../support/wait_for.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { MonitoringAPI } from "../../scripts/monitoring_api.ts";
 import {
   collectionEnding,
@@ -619,4 +620,21 @@ Deno.test("the command line reads the latest numbers with their last day, the gr
   await assert.rejects(() => api.listMetrics({ name: "queu" }), /No metric is called "queu"/);
   await assert.rejects(() => api.listMetrics({ project: "nobody" }), /knows no project "nobody"/);
   await assert.rejects(() => api.testMetric("nothing"), /No metric is called "nothing"/);
+});
+
+Deno.test("the SQL of docs/METRICS.md does what it says", async () => {
+  await using hub = await testDatabase("hub");
+  const page = await Deno.readTextFile(new URL("../../docs/METRICS.md", import.meta.url));
+  const blocks = readBlocks(page).filter(({ language }) => language === "sql");
+  assert.equal(blocks.length, 2);
+  for (const { text } of blocks) await hub.sql.unsafe(text).simple();
+  const rows = await hub.sql`
+    select name, project_name, enabled, warning from metric_definitions
+    where project_name is not null or name in ('queue_depth', 'dead_letter_queue_size') order by name`;
+  assert.deepEqual(rows.map((row) => Object.values(row)), [
+    ["connections_used", "scraping", true, 85],
+    ["dead_letter_queue_size", null, true, 1],
+    ["queue_depth", null, true, 100],
+    ["unpaid_orders", "smoothed", true, 50],
+  ]);
 });
