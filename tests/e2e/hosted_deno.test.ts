@@ -119,6 +119,12 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
       "every function answers 401 without a key and 200 with one; a webhook knows no key",
       async () => {
         for (const { name } of functions) {
+          if (name === "receive-heartbeat") {
+            // its key is a token in the path
+            const ping = await fetch(`${house.gateway.url}/functions/v1/${name}/none`, { method: "POST" });
+            assert.deepEqual([ping.status, await ping.text()], [404, "not found"]);
+            continue;
+          }
           const refused = await call<{ error: { code: string } }>(house, name, {}, {});
           assert.deepEqual([refused.status, refused.json.error.code], [401, "unauthorized"], name);
           if (name.endsWith("-webhook")) {
