@@ -116,11 +116,17 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
     const { hub, sink, marker } = house;
 
     await t.step("every function answers 401 without a key and 200 with one", async () => {
-      for (const { name } of functions) {
+      for (const { name } of functions.filter(({ name }) => name !== "receive-heartbeat")) {
         const refused = await call<{ error: { code: string } }>(house, name, {}, {});
         assert.deepEqual([refused.status, refused.json.error.code], [401, "unauthorized"], name);
         const { status, json } = await call<{ ok: boolean }>(house, name, { dry_run: true });
         assert.deepEqual([status, json.ok], [200, true], `${name}: ${JSON.stringify(json)}`);
+      }
+      // its key is the token in its URL
+      const [made] = await hub.sql`select monitoring.create_heartbeat('nightly') as token`;
+      for (const [token, answer] of [[made?.token, "200 OK"], [crypto.randomUUID(), "404 not found"]]) {
+        const ping = await fetch(`${house.gateway.url}/functions/v1/receive-heartbeat/${token}`);
+        assert.equal(`${ping.status} ${await ping.text()}`, answer);
       }
       const served = (await listProcesses()).filter(({ args }) => args.at(-1) === marker);
       assert.deepEqual(served.map(({ args }) => args[0]), functions.map(() => deno));
