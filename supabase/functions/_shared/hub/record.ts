@@ -30,15 +30,20 @@ export async function recordObservations(sql: postgres.Sql, observations: Observ
   try {
     const [row] = await sql`
       select monitoring.record_observations(${toJson(toPayload(observations))}::text::jsonb) as recorded`;
-    const result = recorded.parse(row?.recorded);
-    return {
-      logged: result.logged,
-      incidentsOpened: result.incidents_opened,
-      incidentsResolved: result.incidents_resolved,
-    };
+    return toRecorded(row?.recorded);
   } catch (error) {
     throw hubError(error, `record what was seen of project "${observations.projectName}"`);
   }
+}
+
+/** What the SQL functions that record answer. */
+export function toRecorded(answer: unknown): Recorded {
+  const result = recorded.parse(answer);
+  return {
+    logged: result.logged,
+    incidentsOpened: result.incidents_opened,
+    incidentsResolved: result.incidents_resolved,
+  };
 }
 
 /** How often a project is looked at anew when somebody else recorded it meanwhile. */
@@ -60,7 +65,8 @@ export async function untilRecorded<T>(look: () => Promise<T>): Promise<T> {
   }
 }
 
-function toPayload(seen: Observations): Record<string, unknown> {
+/** Observations as `monitoring.record_observations` takes them. */
+export function toPayload(seen: Observations): Record<string, unknown> {
   return {
     project: seen.projectName,
     project_id: seen.projectRef,
@@ -179,12 +185,13 @@ function deliveryRow(owed: OwedDelivery): Record<string, unknown> {
     : { state: "unroutable", channel: null, alert_config_id: null, last_error: owed.lastError };
 }
 
-function iso(instant: number | null): string | null {
+/** ISO 8601 of epoch milliseconds. */
+export function iso(instant: number | null): string | null {
   return instant === null ? null : new Date(instant).toISOString();
 }
 
 /** JSON that Postgres takes: jsonb knows neither NUL nor half a surrogate pair. */
-function toJson(payload: Record<string, unknown>): string {
+export function toJson(payload: Record<string, unknown>): string {
   return JSON.stringify(
     payload,
     (_key, value: unknown) => typeof value === "string" ? value.replaceAll("\0", "").toWellFormed() : value,
