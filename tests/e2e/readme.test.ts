@@ -266,6 +266,7 @@ async function runDeploy(
       ["sb_secret_… (monitor)", info.secret_key],
       ["sb_secret_…", info.secret_key],
       ["<long and random>", password],
+      ["<Postgres URL of the project>", info.hub_db_url],
     ] as const,
   };
   try {
