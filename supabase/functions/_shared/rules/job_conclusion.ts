@@ -17,7 +17,10 @@ export interface Conclusion {
 /** Asks every check; where none finds anything, healthy still needs a success that nothing has put in doubt. */
 export function conclude(view: FullView): Conclusion {
   if (!view.job.active) {
-    return { status: "paused", verdicts: [], code: "paused", summary: "paused in pg_cron" };
+    const summary = view.job.jobType === "pg_cron"
+      ? "paused in pg_cron"
+      : "paused: nothing is expected of it";
+    return { status: "paused", verdicts: [], code: "paused", summary };
   }
   const verdicts = view.clockOff ? [] : checks.flatMap((check) => check.evaluate(view) ?? []);
   const [main] = verdicts;
@@ -38,7 +41,8 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
     return ["log_run_off", "cron.log_run is off on this project: no run leaves a trace"];
   }
   if (view.schedule.kind === "cron" && !isTimeZone(view.settings.timeZone)) {
-    return ["time_zone_unknown", `cron.timezone is "${view.settings.timeZone}", which is no known time zone`];
+    const where = view.job.jobType === "pg_cron" ? "cron.timezone" : "its time zone";
+    return ["time_zone_unknown", `${where} is "${view.settings.timeZone}", which is no known time zone`];
   }
   if (view.lastFinished === null) {
     return view.open === null

@@ -7,7 +7,7 @@ import type { FinishedRun, JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
-import { parseSchedule } from "./schedule.ts";
+import { parseSchedule, type Schedule } from "./schedule.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -37,6 +37,12 @@ export interface FullView extends JobView {
   clockOff: boolean;
 }
 
+/** A job's runs since the last look, told apart, and when it is due. */
+export interface SeenRuns {
+  sorted: SortedRuns;
+  schedule: Schedule;
+}
+
 /**
  * The view of a job that the project shows.
  *
@@ -54,9 +60,23 @@ export function viewOf(
   const fresh = facts.reading === "restored" && previous !== null
     ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
     : rows;
-  const sorted = sortRuns(fresh, facts.serverStartedAt);
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
-  const history = historyOf(previous, sorted.ended, fresh, facts.now);
+  const seen = { sorted: sortRuns(fresh, facts.serverStartedAt), schedule };
+  return viewOfRuns(shown, known, previous, seen, facts, around);
+}
+
+/** The view of any job whose runs are known, wherever it runs. */
+export function viewOfRuns(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  { sorted, schedule }: SeenRuns,
+  facts: CronFacts,
+  around: ProjectView & { openDetail: IncidentDetail | null },
+): FullView {
+  const starts = [...sorted.ended, ...sorted.open === null ? [] : [sorted.open]]
+    .flatMap(({ startedAt }) => startedAt ?? []);
+  const history = historyOf(previous, sorted.ended, starts, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
@@ -83,7 +103,7 @@ export function viewOf(
     now: facts.now,
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
-    newStarts: fresh.flatMap((row) => row.startedAt ?? []),
+    newStarts: starts,
     recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
     slots,
     graceMinutes: grace,
@@ -111,7 +131,8 @@ function openRunOf(
   return { run, since, session };
 }
 
-const NOTHING_WRITTEN = {
+/** A job that nobody has annotated. */
+export const NOTHING_WRITTEN = {
   description: null,
   successCriteria: null,
   criticality: null,
@@ -129,7 +150,7 @@ const NOTHING_WRITTEN = {
 function historyOf(
   previous: JobState | null,
   ended: readonly EndedRun[],
-  rows: readonly CronRun[],
+  starts: readonly number[],
   now: number,
 ) {
   let consecutiveFailures = previous?.consecutiveFailures ?? 0;
@@ -141,10 +162,11 @@ function historyOf(
     lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
   }
   // what seems to have started in the future ran when the clock was wrong
-  const lastRunAt = [previous?.lastRunAt ?? null, ...rows.map(({ startedAt }) => startedAt)].reduce(
-    (latest, startedAt) => startedAt === null ? latest : Math.max(latest ?? 0, Math.min(startedAt, now)),
-    null,
+  const latest = starts.reduce<number | null>(
+    (latest, startedAt) => Math.max(latest ?? startedAt, startedAt),
+    previous?.lastRunAt ?? null,
   );
+  const lastRunAt = latest === null ? null : Math.min(latest, now);
   return { consecutiveFailures, lastSuccessAt, lastRunAt };
 }
 
