@@ -170,15 +170,10 @@ Deno.test("schedules are off until enabled, refuse without a key, and are off ag
   await db.sql`select monitoring.enable_schedules()`;
   await db.sql`select cron.alter_job(jobid, active := false) from cron.job where jobname = 'send-alert'`;
   await db.sql`select monitoring.enable_schedules()`;
-  assert.deepEqual(await jobs(), [
-    { jobname: "check-heartbeats", active: true },
-    { jobname: "check-job-health", active: true },
-    { jobname: "cron-healthcheck-job", active: true },
-    { jobname: "discover-jobs", active: true },
-    { jobname: "purge-monitoring", active: true },
-    { jobname: "roll-up-health", active: true },
-    { jobname: "send-alert", active: true },
-  ]);
+  const all = await db
+    .sql`select job_name as jobname, true as active from monitoring.schedules order by job_name`;
+  assert.ok(all.length >= 3);
+  assert.deepEqual(await jobs(), all.map((row) => ({ ...row })));
   await db.sql`select monitoring.disable_schedules()`;
   assert.deepEqual(await jobs(), []);
 });

@@ -1,6 +1,7 @@
 /** What a check concludes about one job from its view: a state, the verdicts that led to it, or the doubt. */
 import type { JobStatus } from "../domain/job.ts";
 import type { Verdict } from "./checks/check.ts";
+import { failedCallsBelowThreshold } from "./checks/http_calls.ts";
 import { checks } from "./checks/mod.ts";
 import type { FullView } from "./job_view.ts";
 import { isTimeZone } from "./schedule.ts";
@@ -59,5 +60,6 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
       `${view.consecutiveFailures} of ${threshold} failures in a row that count as failed`,
     ];
   }
-  return null;
+  const calls = failedCallsBelowThreshold(view);
+  return calls === null ? null : ["below_threshold", calls];
 }

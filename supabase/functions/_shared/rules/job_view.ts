@@ -1,11 +1,13 @@
 /** All that is known of one job at one look: what its checks see. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { HttpCall } from "../domain/http.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import type { FinishedRun, JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
+import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
 import { parseSchedule, type Schedule } from "./schedule.ts";
 
@@ -25,6 +27,8 @@ export interface ProjectView {
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
   known: ReadonlyMap<string, InventoryJob>;
+  /** HTTP calls of this look, by inventory id. */
+  calls: ReadonlyMap<string, readonly HttpCall[]>;
   /** Unresolved incidents of jobs, by inventory id. */
   incidents: ReadonlyMap<string, readonly OpenIncident[]>;
 }
@@ -32,6 +36,7 @@ export interface ProjectView {
 /** A {@link JobView}, with what only its conclusion and its transitions need. */
 export interface FullView extends JobView {
   sorted: SortedRuns;
+  calls: JudgedCalls;
   /** `null`: no slot is judged (paused, or a schedule without slots). */
   slotsSince: number | null;
   clockOff: boolean;
@@ -110,6 +115,15 @@ export function viewOfRuns(
     intervalMinutes: shown.expectedIntervalMinutes,
     open: openRunOf(sorted.open, facts, around.openSince),
     successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
+    calls: judgeCalls({
+      jobInventoryId: shown.id,
+      calls: around.calls.get(shown.id) ?? [],
+      before: previous?.recentCalls ?? [],
+      // of those that are not kept, too
+      runs: keepRecent(previous?.recentRuns ?? [], sorted, -Infinity),
+      bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
+    }),
+    warnings: shown.warnings ?? [],
     saturated: around.saturated,
     openDetail: around.openDetail,
     clockOff: around.clockOff,
@@ -144,6 +158,7 @@ export const NOTHING_WRITTEN = {
   failureThreshold: null,
   successCheckSql: null,
   minRows: null,
+  checkBodyOk: null,
 };
 
 /** Counts that go on from check to check. */

@@ -81,6 +81,7 @@ function dueBy({ schedule, expectedIntervalMinutes }: Heartbeat): Schedule {
 
 /** Nothing that a heartbeat's project is or has matters to it. */
 const NO_PROJECT = {
+  calls: new Map(),
   saturated: false,
   clockOff: false,
   knownFrom: -Infinity,

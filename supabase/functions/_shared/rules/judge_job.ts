@@ -76,10 +76,12 @@ export function judgeView(
       lastSuccessAt: view.lastSuccessAt,
       consecutiveFailures: view.consecutiveFailures,
       recentRuns: view.recentRuns,
+      recentCalls: view.calls.recent,
     },
     runs: [
       ...view.sorted.ended.map((run) => loggedRun(id, run)),
       ...view.slots.missed.map((slot) => loggedMiss(id, slot)),
+      ...view.calls.logged,
     ],
     open: view.sorted.open,
     transitions: jobTransitions(view, conclusion, incidents, knowledge),
