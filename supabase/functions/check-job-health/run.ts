@@ -10,6 +10,8 @@ import { AppError, describeError } from "../_shared/errors.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { countStatuses } from "../_shared/rules/counts.ts";
@@ -68,7 +70,9 @@ export interface CheckReport extends StatusCounts {
  */
 export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<CheckReport> {
   const entries = await listProjects(deps.sql, deps.config, input.project);
-  const projects = await Promise.all(entries.map((entry) => checkProject(deps, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => checkProject(look, entry, input.dry_run)));
   const sum = (count: (report: ProjectReport) => number) =>
     projects.reduce((total, report) => total + count(report), 0);
   return {
@@ -82,7 +86,13 @@ export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<Ch
   };
 }
 
-async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
+/** What each project is looked at with. */
+interface LookDeps extends CheckDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
+async function checkProject(deps: LookDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
   const name = nameOf(entry);
   try {
     return await untilRecorded(async () => {
@@ -110,7 +120,7 @@ interface Outcome {
   error: { code: string; message: string } | null;
 }
 
-async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Outcome> {
+async function evaluate(deps: LookDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Outcome> {
   if (entry.kind === "fault") {
     return {
       evaluation: evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge),
@@ -130,7 +140,7 @@ async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnow
     );
     const now = deps.clock().getTime();
     return {
-      evaluation: evaluateProject(project, facts, knowledge, now, () => crypto.randomUUID()),
+      evaluation: evaluateProject(project, deps.blank(facts), knowledge, now, () => crypto.randomUUID()),
       error: null,
     };
   } catch (thrown) {

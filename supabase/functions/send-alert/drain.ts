@@ -3,6 +3,7 @@ import { isUnsent, SENDING_TIMEOUT_MS } from "../_shared/channels/deliver.ts";
 import { channels } from "../_shared/channels/mod.ts";
 import type { ClaimedDelivery } from "../_shared/domain/delivery.ts";
 import { AppError } from "../_shared/errors.ts";
+import { failureFields } from "../_shared/log.ts";
 import {
   type Claim,
   claimDeliveries,
@@ -124,12 +125,8 @@ async function attempt(
     );
   } catch (error) {
     if (isUnreachable(error)) throw error;
-    const known = error instanceof AppError;
-    run.deps.log.error("delivery broke", {
-      delivery_id: delivery.id,
-      error: known ? error.message : error instanceof Error ? error.stack : String(error),
-    });
-    const text = known
+    run.deps.log.error("delivery broke", { delivery_id: delivery.id, ...failureFields(error) });
+    const text = error instanceof AppError
       ? error.message
       : "Unexpected error; the log of send-alert has it under this delivery's id";
     return { kind: "retry", error: text, retryAfterMs: null, throttled: false };
