@@ -18,6 +18,7 @@ const TABLES = [
   "silences",
   "channel_state",
   "job_heartbeats",
+  "badges",
 ];
 
 const VIEWS = ["incident_overview", "false_alarms", "heartbeat_overview", "healthcheck_summary"];
