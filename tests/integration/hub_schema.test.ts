@@ -22,6 +22,7 @@ const TABLES = [
   "metric_state",
   "system_metrics",
   "job_heartbeats",
+  "badges",
 ];
 
 const VIEWS = ["incident_overview", "false_alarms", "heartbeat_overview", "healthcheck_summary"];
