@@ -199,7 +199,7 @@ Deno.test("jobs and audit show what is doubtful about commands, ten lines at mos
     changes: [],
   };
   const audited = await runWith(["audit"], {
-    auditJobs: () =>
+    auditAllProjects: () =>
       Promise.resolve(audit({ projects: [{ ...project, warnings: [{ job: "a", code: "c", warning }] }] })),
   });
   assert.match(audited.stdout, /! a in smoothed the JWT in its command expired/);
