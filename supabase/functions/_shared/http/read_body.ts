@@ -18,7 +18,7 @@ export async function readBody(request: Request): Promise<unknown> {
  *
  * @throws {AppError} `bad_request` where it is longer.
  */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(request: Request, limit: number): Promise<ArrayBuffer> {
   const bytes = await readBounded(request, limit);
   if (bytes === null) throw refusal(`it has more than ${limit} bytes`);
   return bytes;
@@ -29,7 +29,7 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
  *
  * @throws {AppError} `bad_request` where it is not UTF-8, not JSON or not an object.
  */
-export function parseBody(bytes: Uint8Array): unknown {
+export function parseBody(bytes: ArrayBuffer): unknown {
   let body: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -47,7 +47,7 @@ function refusal(why: string): AppError {
   return new AppError("bad_request", `Cannot read the body: ${why}`, { faults: [`body: ${why}`] });
 }
 
-async function readBounded(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer> | null> {
+async function readBounded(request: Request, limit: number): Promise<ArrayBuffer | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {
@@ -55,11 +55,12 @@ async function readBounded(request: Request, limit: number): Promise<Uint8Array<
     if (size > limit) return null;
     chunks.push(chunk);
   }
-  const whole = new Uint8Array(size);
+  const buffer = new ArrayBuffer(size);
+  const whole = new Uint8Array(buffer);
   let offset = 0;
   for (const chunk of chunks) {
     whole.set(chunk, offset);
     offset += chunk.length;
   }
-  return whole;
+  return buffer;
 }
