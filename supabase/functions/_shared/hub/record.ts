@@ -30,15 +30,16 @@ export async function recordObservations(sql: postgres.Sql, observations: Observ
   try {
     const [row] = await sql`
       select monitoring.record_observations(${toJson(toPayload(observations))}::text::jsonb) as recorded`;
-    const result = recorded.parse(row?.recorded);
-    return {
-      logged: result.logged,
-      incidentsOpened: result.incidents_opened,
-      incidentsResolved: result.incidents_resolved,
-    };
+    return recordedOf(row?.recorded);
   } catch (error) {
     throw hubError(error, `record what was seen of project "${observations.projectName}"`);
   }
+}
+
+/** Reads the answer of a function that records. */
+export function recordedOf(answer: unknown): Recorded {
+  const { logged, incidents_opened, incidents_resolved } = recorded.parse(answer);
+  return { logged, incidentsOpened: incidents_opened, incidentsResolved: incidents_resolved };
 }
 
 /** How often a project is looked at anew when somebody else recorded it meanwhile. */
@@ -60,7 +61,8 @@ export async function untilRecorded<T>(look: () => Promise<T>): Promise<T> {
   }
 }
 
-function toPayload(seen: Observations): Record<string, unknown> {
+/** What `monitoring.record_observations` takes. */
+export function toPayload(seen: Observations): Record<string, unknown> {
   return {
     project: seen.projectName,
     project_id: seen.projectRef,
@@ -163,7 +165,7 @@ function iso(instant: number | null): string | null {
 }
 
 /** JSON that Postgres takes: jsonb knows neither NUL nor half a surrogate pair. */
-function toJson(payload: Record<string, unknown>): string {
+export function toJson(payload: Record<string, unknown>): string {
   return JSON.stringify(
     payload,
     (_key, value: unknown) => typeof value === "string" ? value.replaceAll("\0", "").toWellFormed() : value,
