@@ -234,8 +234,10 @@ function statusOf(answer: unknown): number | null {
 }
 
 function errorOf(error: unknown): Execution["error"] {
-  const { name, message } = error instanceof Error ? error : { name: "Error", message: describe(error) };
-  return { name: bounded(name, 100), message: bounded(message, MESSAGE_LIMIT) };
+  return quietly(() => {
+    const { name, message } = error instanceof Error ? error : { name: "Error", message: describe(error) };
+    return { name: bounded(name, 100), message: bounded(message, MESSAGE_LIMIT) };
+  }) ?? { name: "Error", message: "an error that cannot be read" };
 }
 
 function describe(thrown: unknown): string {

@@ -248,6 +248,28 @@ end
 $$;
 comment on function monitoring.add_function_minutes(text, text, jsonb) is 'Adds counted invocations to function_minutes.';
 
+create function monitoring.know_functions(p_project text, p_names text[]) returns void
+language sql
+set search_path = ''
+as $$
+  with unknown as (
+    insert into public.job_inventory (project_name, job_type, job_name, last_seen_at)
+    select distinct p_project, 'edge_function', name, now()
+    from unnest(p_names) as name
+    where name is not null
+      and not exists (
+        select from public.job_inventory i
+        where i.project_name = p_project and i.job_type = 'edge_function' and i.job_name = name and i.job_user is null)
+      -- whoever has a token may be wrong, but not without end
+      and (select count(*) from public.job_inventory where project_name = p_project and job_type = 'edge_function') < 500
+    on conflict on constraint job_inventory_identity do nothing
+    returning id, job_name
+  )
+  insert into public.inventory_changes (job_inventory_id, project_name, job_type, job_name, change)
+  select id, p_project, 'edge_function', job_name, 'added' from unknown;
+$$;
+comment on function monitoring.know_functions(text, text[]) is 'Makes rows of the inventory for edge functions that reports name and nobody knew: where no Management API is asked, that is how they are discovered.';
+
 create function monitoring.record_executions(p_project text, p_executions jsonb) returns integer
 language plpgsql
 set search_path = ''
@@ -256,16 +278,8 @@ declare
   v_count integer;
   v_minutes jsonb;
 begin
-  with unknown as (
-    insert into public.job_inventory (project_name, job_type, job_name, last_seen_at)
-    select distinct p_project, 'edge_function', r.function_name, now()
-    from jsonb_to_recordset(p_executions) as r(function_name text)
-    where (select count(*) from public.job_inventory where project_name = p_project and job_type = 'edge_function') < 500
-    on conflict on constraint job_inventory_identity do nothing
-    returning id, job_name
-  )
-  insert into public.inventory_changes (job_inventory_id, project_name, job_type, job_name, change)
-  select id, p_project, 'edge_function', job_name, 'added' from unknown;
+  perform monitoring.know_functions(p_project, array(
+    select r.function_name from jsonb_to_recordset(p_executions) as r(function_name text)));
 
   with changed as (
     insert into public.function_executions as f
@@ -349,7 +363,20 @@ begin
   if not found then
     return false;
   end if;
-  perform monitoring.add_function_minutes(p_project, 'drain', p_minutes);
+  perform monitoring.know_functions(p_project, array(
+    select r.function_name from jsonb_to_recordset(p_minutes) as r(function_name text, function_id text)
+    where r.function_id is not null
+      and not exists (
+        select from public.edge_functions f
+        join public.job_inventory i on i.id = f.job_inventory_id
+        where f.function_id = r.function_id and i.project_name = p_project)));
+  -- a path alone is anything that somebody on the internet has tried
+  perform monitoring.add_function_minutes(p_project, 'drain', coalesce((
+    select jsonb_agg(m)
+    from jsonb_array_elements(p_minutes) as m
+    where m ->> 'function_id' is not null or exists (
+      select from public.job_inventory i
+      where i.project_name = p_project and i.job_type = 'edge_function' and i.job_name = m ->> 'function_name')), '[]'));
   insert into public.function_log_state as s (project_name, drained_from, drained_until)
   values (p_project, now(), now())
   on conflict (project_name) do update set

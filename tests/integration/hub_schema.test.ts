@@ -17,6 +17,13 @@ const TABLES = [
   "delivery_incidents",
   "silences",
   "channel_state",
+  "edge_functions",
+  "function_executions",
+  "function_minutes",
+  "function_log_state",
+  "function_drain_batches",
+  "health_checks",
+  "report_tokens",
 ];
 
 /** The message of the error that a query fails with. */
