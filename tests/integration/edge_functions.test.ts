@@ -244,10 +244,10 @@ Deno.test("a health check that fails twice is an incident, one that answers agai
   assert.deepEqual(await openIncidents(hub), []);
   const logged = await hub.sql`select source, status from job_health_log order by collected_at`;
   assert.deepEqual(logged.map((row) => Object.values(row)), [
-    ["http", "success"],
-    ["http", "failed"],
-    ["http", "failed"],
-    ["http", "success"],
+    ["ping", "success"],
+    ["ping", "failed"],
+    ["ping", "failed"],
+    ["ping", "success"],
   ]);
 });
 

@@ -42,7 +42,7 @@ Deno.test("anon and authenticated can neither read nor write any table, nor call
         assert.match(message, /permission denied/, `${role}: ${query}`);
       }
     }
-    const call = `set local role ${role}; select monitoring.maintain()`;
+    const call = `set local role ${role}; select monitoring.purge()`;
     assert.match(
       await refusal(db.admin.begin((sql) => sql.unsafe(call))),
       /permission denied for schema monitoring/,
@@ -120,18 +120,6 @@ Deno.test("updated_at follows what people and projects change, not that a job wa
   assert.equal(edited?.old, false);
 });
 
-Deno.test("maintain() keeps partitions a week ahead and drops those older than the setting", async () => {
-  await using db = await testDatabase("hub");
-  await db.sql`update app_settings set value = '10' where key = 'health_log_days'`;
-  await db.sql`select monitoring.ensure_log_partition(((now() at time zone 'UTC')::date - 11))`;
-  await db.sql`select monitoring.ensure_log_partition(((now() at time zone 'UTC')::date - 10))`;
-  const [result] = await db.sql`select monitoring.maintain() as done`;
-  assert.equal(result?.done.partitions_dropped, 1);
-  const [count] = await db.sql`
-    select count(*)::int as n from pg_inherits where inhparent = 'public.job_health_log'::regclass`;
-  assert.equal(count?.n, 9);
-});
-
 Deno.test("invoke_edge_function() raises while URL or key are missing, and queues the call with the named key", async () => {
   await using db = await testDatabase("hub");
   const call = () =>
@@ -180,7 +168,8 @@ Deno.test("schedules are off until enabled, refuse without a key, and are off ag
   assert.deepEqual(await jobs(), [
     { jobname: "check-job-health", active: true },
     { jobname: "discover-jobs", active: true },
-    { jobname: "maintain-monitoring", active: true },
+    { jobname: "purge-monitoring", active: true },
+    { jobname: "roll-up-health", active: true },
     { jobname: "send-alert", active: true },
   ]);
   await db.sql`select monitoring.disable_schedules()`;

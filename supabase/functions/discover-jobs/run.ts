@@ -19,7 +19,7 @@ import { failureFields, type Log } from "../_shared/log.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { type EdgeReconciliation, reconcileFunctions } from "../_shared/rules/edge_inventory.ts";
 import type { Reconciliation } from "../_shared/rules/inventory.ts";
-import { closeRemovedJob } from "../_shared/rules/judge_job.ts";
+import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
 import { listEdgeFunctions } from "../_shared/sources/management_api.ts";
 

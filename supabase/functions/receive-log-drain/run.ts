@@ -1,7 +1,7 @@
 /** Takes a batch of a log drain: token, bounded body, counts per function and minute. */
 import type postgres from "postgres";
 import { AppError } from "../_shared/errors.ts";
-import { isGzip, readBytes, unpack } from "../_shared/http/read_bytes.ts";
+import { isGzip, readStream, unpack } from "../_shared/http/read_stream.ts";
 import { recordDrained } from "../_shared/hub/reports.ts";
 import { digestOf, mayBeToken, projectOfToken, refused } from "../_shared/hub/report_tokens.ts";
 import { countDrained, type DrainedBatch } from "../_shared/rules/drained_events.ts";
@@ -55,7 +55,7 @@ function isReceiver(name: string): boolean {
 }
 
 async function readBatch(request: Request): Promise<Uint8Array> {
-  const sent = await readBytes(request.body, PACKED_LIMIT);
+  const sent = await readStream(request.body, PACKED_LIMIT);
   if (sent === null) throw tooLarge(`more than ${PACKED_LIMIT} bytes`);
   if (!isGzip(sent)) return sent;
   const unpacked = await unpack(sent, UNPACKED_LIMIT).catch(() => {

@@ -2,7 +2,7 @@
 import type postgres from "postgres";
 import { executionReport, type ReportedExecution } from "../_shared/domain/report.ts";
 import { AppError } from "../_shared/errors.ts";
-import { readBody } from "../_shared/http/read_body.ts";
+import { parseBody, readBytes } from "../_shared/http/read_body.ts";
 import { recordExecutions } from "../_shared/hub/reports.ts";
 import { mayBeToken, projectOfToken, refused } from "../_shared/hub/report_tokens.ts";
 import { redact } from "../_shared/rules/redact.ts";
@@ -30,7 +30,7 @@ export async function receiveExecutions(
   return await withHub(async (sql) => {
     // who may not report has no body read
     const project = await projectOfToken(sql, "executions", token);
-    const report = executionReport.safeParse(await readBody(request, BODY_LIMIT));
+    const report = executionReport.safeParse(parseBody(await readBytes(request, BODY_LIMIT)));
     if (!report.success) {
       const faults = report.error.issues.map((issue) =>
         `${issue.path.join(".") || "body"}: ${issue.message}`

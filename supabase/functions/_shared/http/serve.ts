@@ -6,6 +6,7 @@ import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse, unauthorizedResponse } from "./error_response.ts";
 import { readBody } from "./read_body.ts";
 import { inBackground } from "./background.ts";
+import { requestIdOf, withHeader } from "./request_id.ts";
 
 /** What a function is given for one request. */
 export interface RequestContext {
@@ -88,15 +89,4 @@ async function respond<Input>(definition: FunctionDefinition<Input>, request: Re
 function badRequest(name: string, error: z.ZodError): AppError {
   const faults = error.issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`);
   return new AppError("bad_request", `Cannot call "${name}": ${faults.join("; ")}`, { faults });
-}
-
-function requestIdOf(request: Request): string {
-  const given = request.headers.get("x-request-id");
-  return given !== null && /^[\w-]{1,64}$/.test(given) ? given : crypto.randomUUID();
-}
-
-function withHeader(headers: Headers, name: string, value: string): Headers {
-  const copy = new Headers(headers);
-  copy.set(name, value);
-  return copy;
 }

@@ -44,7 +44,8 @@ export function hubError(error: unknown, doing: string): AppError {
       retryable: true,
     });
   }
-  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith("08") && !code.startsWith("57P")) {
+  // "EPIPE" is the network's, and no SQLSTATE
+  if (/^(?!EPIPE)[0-9A-Z]{5}$/.test(code) && !code.startsWith("08") && !code.startsWith("57P")) {
     const text = error instanceof Error ? error.message : "";
     return new AppError("hub_failed", `Cannot ${doing}: the hub's database answered ${code} (${text})`, {
       cause: error,

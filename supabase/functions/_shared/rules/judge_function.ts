@@ -228,7 +228,7 @@ function pingRun(jobInventoryId: string, ping: JudgedPing): LoggedRun {
     runAt: at,
     runId: null,
     durationMs: latencyMs,
-    source: "http",
+    source: "ping",
   };
 }
 

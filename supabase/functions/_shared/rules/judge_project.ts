@@ -6,7 +6,8 @@ import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
-import type { JudgedJob, ProjectView } from "./judge_job.ts";
+import type { ProjectView } from "./job_view.ts";
+import type { JudgedJob } from "./judge_job.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
 import { formatDuration, formatUtc } from "./text.ts";
 

@@ -239,10 +239,11 @@ function countsOf(words: string[]): string {
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([word, count]) => `${count} ${word}`).join(", ");
 }
 
-/** `FAILED`, `STILL MISSED`, `RECOVERED`. */
+/** `FAILED`, `STILL MISSED`, `ACKNOWLEDGED FAILED`, `RECOVERED`. */
 function verdictOf(event: DeliveryEvent, incident: Incident): string {
   const verdict = oneLine(incident.code).replaceAll("_", " ").toUpperCase();
   if (event === "resolved") return hasRecovered(incident) ? "RECOVERED" : "CLOSED";
+  if (event === "acknowledged") return `ACKNOWLEDGED ${verdict}`;
   return event === "reminder" ? `STILL ${verdict}` : verdict;
 }
 

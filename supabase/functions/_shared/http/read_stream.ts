@@ -1,10 +1,10 @@
 /** Bytes of a stream, bounded: also what unpacks to far more than was sent. */
 
 /** Reads a stream to its end; `null` where it has more bytes than `limit`. */
-export async function readBytes(
+export async function readStream(
   stream: ReadableStream<Uint8Array> | null,
   limit: number,
-): Promise<Uint8Array | null> {
+): Promise<Uint8Array<ArrayBuffer> | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream ?? []) {
@@ -31,9 +31,9 @@ export function isGzip(bytes: Uint8Array): boolean {
  *
  * @throws {TypeError} where it is not gzip or cut off.
  */
-export async function unpack(bytes: Uint8Array, limit: number): Promise<Uint8Array | null> {
+export async function unpack(bytes: Uint8Array, limit: number): Promise<Uint8Array<ArrayBuffer> | null> {
   const packed = new Blob([bytes as BlobPart]).stream() as ReadableStream<BufferSource>;
-  return await readBytes(
+  return await readStream(
     packed.pipeThrough(new DecompressionStream("gzip")) as ReadableStream<Uint8Array>,
     limit,
   );
