@@ -26,13 +26,29 @@ import {
   findConnection,
   type FindOptions,
 } from "./monitor/connection.ts";
+import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
 import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
 import { type Hub, openHub, openHubDatabase } from "./monitor/hub_client.ts";
+import { type ActedIncident, actOnIncidents } from "./monitor/incident_acts.ts";
+import {
+  checkSilence,
+  type EndedSilence,
+  endSilence,
+  type ListedSilence,
+  type MadeSilence,
+  readSilences,
+  type SilenceFilter,
+  silenceOver,
+  type SilenceRequest,
+  writeSilence,
+} from "./monitor/silences.ts";
+import { whoActs } from "./monitor/who.ts";
 import { type Replay, replay, type Thresholds } from "./replay.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
+  type FalseAlarmRate,
   type HistoryFilter,
   type Incident,
   type IncidentFilter,
@@ -41,6 +57,7 @@ import {
   type LoggedRun,
   type Project,
   readChannels,
+  readFalseAlarmRate,
   readHistory,
   readIncidents,
   readJobs,
@@ -51,12 +68,16 @@ import {
 
 export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
 export type {
+  ActedIncident,
   AnnotatedJob,
   Annotations,
   AuditReport,
   Connection,
   ConnectionOrigin,
   DeliveryAnswer,
+  DoctorReport,
+  EndedSilence,
+  FalseAlarmRate,
   FindOptions,
   HealthReport,
   HistoryFilter,
@@ -65,9 +86,13 @@ export type {
   Job,
   JobChoice,
   JobFilter,
+  ListedSilence,
   LoggedRun,
+  MadeSilence,
   Project,
   ProjectAudit,
+  SilenceFilter,
+  SilenceRequest,
 };
 
 /** Who calls, as `check_runs.source` keeps it. */
@@ -222,11 +247,117 @@ export class MonitoringAPI implements AsyncDisposable {
     return await this.#call("check-job-health", triggerBody(project, options), healthReport);
   }
 
-  /** Incidents, unresolved first. Default: the unresolved ones. */
+  /**
+   * Incidents, unresolved first, each with who was told of it, what its alerts wait for, who took it on and which silence
+   * covers it. Default: the unresolved ones.
+   *
+   * @throws {MonitorError} `not_found` for a project that the hub does not know.
+   */
   async listIncidents(filter: IncidentFilter = {}): Promise<Incident[]> {
-    const incidents = await readIncidents(this.#hub, filter);
+    const [incidents, silences] = [await readIncidents(this.#hub, filter), await readSilences(this.#hub)];
     if (incidents.length === 0) await this.#expectProject(filter.project);
-    return incidents;
+    return incidents.map((incident) => {
+      const silence = incident.resolved_at === null ? silenceOver(incident, silences) : null;
+      const silenced = silence === null ? null : {
+        id: silence.id,
+        until: silence.holds_until ?? "",
+        by: silence.created_by,
+        reason: silence.reason,
+      };
+      return { ...incident, silenced };
+    });
+  }
+
+  /** How often somebody said that nothing was wrong, over the incidents of the last 90 days. */
+  async falseAlarmRate(project?: string): Promise<FalseAlarmRate> {
+    return await readFalseAlarmRate(this.#hub, project);
+  }
+
+  /**
+   * Takes incidents on: no more reminders and no escalation; their ends are told all the same.
+   *
+   * @param incidents Ids, or their first characters (4 or more) where those are unique; `#` before them is allowed.
+   * @param options.by Who. Default: the operating system's user.
+   * @returns Each incident; `changed` is `false` where it is over or was taken on before.
+   * @throws {MonitorError} `not_found` or `ambiguous` with `candidates`, naming every fault; then nothing is changed.
+   */
+  async acknowledgeIncidents(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined; note?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    const act = { kind: "acknowledge", note: options.note?.trim() || null } as const;
+    return await actOnIncidents(this.#hub, [incidents].flat(), act, whoActs(options.by));
+  }
+
+  /**
+   * Says of incidents that nothing was wrong: acknowledges those that last, and counts in {@link falseAlarmRate}.
+   *
+   * @param incidents As for {@link acknowledgeIncidents}, which tells also what is answered and thrown.
+   */
+  async markFalseAlarms(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    return await actOnIncidents(this.#hub, [incidents].flat(), { kind: "false alarm" }, whoActs(options.by));
+  }
+
+  /**
+   * Closes incidents by hand, and tells whoever was told of them. A condition that still holds at the next check opens
+   * another one.
+   *
+   * @param incidents As for {@link acknowledgeIncidents}, which tells also what is answered and thrown.
+   */
+  async resolveIncidents(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    return await actOnIncidents(this.#hub, [incidents].flat(), { kind: "resolve" }, whoActs(options.by));
+  }
+
+  /**
+   * Silences jobs for a while, or again and again by a schedule. Incidents are recorded all the same; one that still
+   * holds at the silence's end is told then.
+   *
+   * ```ts
+   * await monitor.silence({ project: "smoothed", jobs: "sync_*", for: "2h", reason: "migration" });
+   * ```
+   *
+   * @returns The silence, and the jobs that it fits now.
+   * @throws {MonitorError} `usage` naming every fault of the request, `not_found` for an unknown project; then nothing is
+   * written.
+   */
+  async silence(request: SilenceRequest): Promise<MadeSilence> {
+    return await writeSilence(this.#hub, checkSilence(request, Date.now()));
+  }
+
+  /** Silences and their next times. Default: those that hold now or will. */
+  async listSilences(filter: SilenceFilter = {}): Promise<ListedSilence[]> {
+    const silences = await readSilences(this.#hub, filter);
+    if (silences.length === 0) await this.#expectProject(filter.project);
+    return silences;
+  }
+
+  /**
+   * Ends a silence now: what still holds is told.
+   *
+   * @param silence Its id, or the first characters (4 or more) where those are unique.
+   * @throws {MonitorError} `not_found` or `ambiguous` with `candidates`.
+   */
+  async endSilence(silence: string, options: { by?: string | undefined } = {}): Promise<EndedSilence> {
+    return await endSilence(this.#hub, silence, whoActs(options.by));
+  }
+
+  /**
+   * Looks at everything that has to be right for an alert to arrive: connection, schema, schedules, projects, rows of
+   * `alert_config` and their channels, annotations. Never throws.
+   */
+  async doctor(): Promise<DoctorReport> {
+    return await examine({
+      hub: this.#hub,
+      connection: await this.testConnection(),
+      audit: () => this.auditAllProjects({ dryRun: true }),
+      preview: () => this.#call("send-alert", { source: SOURCE, dry_run: true }, deliveryAnswer),
+    });
   }
 
   /** Every project that the hub knows, with how its jobs are. */

@@ -101,6 +101,20 @@ export const deliveryAnswer = z.object({
   failed: count,
   unroutable: count,
   deliveries: z.array(deliveryReport),
+  /** Enabled rows of `alert_config`; not of a test. */
+  channels: z.array(z.object({
+    alert_config_id: z.string(),
+    name: z.string().nullable(),
+    channel: z.string(),
+    status: z.enum(["healthy", "dead"]),
+    reason: z.string().exactOptional(),
+    since: z.string().exactOptional(),
+  })).exactOptional(),
+  /** What is wrong with what people wrote, a sentence each; not of a test. */
+  config_faults: z.array(z.string()).exactOptional(),
+  /** What an empty `alert_config` would be filled with; of a dry run only. */
+  default_routes: z.array(z.object({ name: z.string(), channel: z.string(), criticality: z.string() }))
+    .exactOptional(),
 });
 /** What became of alerts. */
 export type DeliveryAnswer = z.infer<typeof deliveryAnswer>;

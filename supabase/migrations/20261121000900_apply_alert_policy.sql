@@ -769,30 +769,35 @@ declare
   v_delivery_days integer := coalesce((select value::integer from public.app_settings where key = 'delivery_days'), 90);
   v_silence_days integer := coalesce((select value::integer from public.app_settings where key = 'silence_days'), 90);
   v_incident_days integer := coalesce((select value::integer from public.app_settings where key = 'incident_days'), 400);
+  v_most constant integer := 50000;
   v_deliveries integer;
   v_silences integer;
   v_incidents integer;
 begin
   -- what an open incident was told decides what it is owed
-  delete from public.alert_deliveries d
-  where d.state in ('sent', 'failed', 'cancelled')
-    and d.settled_at < now() - make_interval(days => v_delivery_days)
-    and not exists (
-      select from public.delivery_incidents t
-      join public.incidents i on i.id = t.incident_id
-      where t.delivery_id = d.id and i.resolved_at is null);
+  delete from public.alert_deliveries where id in (
+    select d.id from public.alert_deliveries d
+    where d.state in ('sent', 'failed', 'cancelled')
+      and d.settled_at < now() - make_interval(days => v_delivery_days)
+      and not exists (
+        select from public.delivery_incidents t
+        join public.incidents i on i.id = t.incident_id
+        where t.delivery_id = d.id and i.resolved_at is null)
+    order by d.settled_at limit v_most for update of d skip locked);
   get diagnostics v_deliveries = row_count;
 
   delete from public.silences where ends_at < now() - make_interval(days => v_silence_days);
   get diagnostics v_silences = row_count;
 
   -- one of which something is still owed stays until that is settled
-  delete from public.incidents i
-  where i.resolved_at < now() - make_interval(days => v_incident_days)
-    and not exists (
-      select from public.delivery_incidents t
-      join public.alert_deliveries d on d.id = t.delivery_id
-      where t.incident_id = i.id and d.state in ('due', 'unroutable'));
+  delete from public.incidents where id in (
+    select i.id from public.incidents i
+    where i.resolved_at < now() - make_interval(days => v_incident_days)
+      and not exists (
+        select from public.delivery_incidents t
+        join public.alert_deliveries d on d.id = t.delivery_id
+        where t.incident_id = i.id and d.state in ('due', 'unroutable'))
+    order by i.resolved_at limit v_most for update of i skip locked);
   get diagnostics v_incidents = row_count;
 
   return jsonb_build_object(
@@ -800,19 +805,7 @@ begin
 end
 $$;
 comment on function monitoring.purge_alerts() is
-  'Deletes settled deliveries after app_settings.delivery_days, silences silence_days after their end, and resolved incidents after incident_days. Never an open incident, nor what it was told. maintain() calls it daily.';
-
-alter function monitoring.maintain() rename to maintain_log;
-comment on function monitoring.maintain_log() is 'The part of maintain() that keeps the log: partitions, the log of our own calls and checks.';
-
-create function monitoring.maintain() returns jsonb
-language sql
-set search_path = ''
-as $$
-  select monitoring.maintain_log() || monitoring.purge_alerts()
-$$;
-comment on function monitoring.maintain() is
-  'Keeps daily partitions of job_health_log a week ahead, drops those older than app_settings.health_log_days, and deletes old deliveries, silences, incidents and calls. Run daily.';
+  'Deletes, 50,000 a table at most, settled deliveries after app_settings.delivery_days, silences silence_days after their end, and resolved incidents after incident_days. Never an open incident, nor what it was told. purge() calls it daily.';
 
 -- --- nobody but the owner ---
 

@@ -118,7 +118,7 @@ Deno.test("the third message in a row that is refused makes the channel dead, a 
 
 // --- retention ---
 
-Deno.test("maintain() deletes old deliveries, silences and incidents, and nothing of what is open or owed", async () => {
+Deno.test("purge() deletes old deliveries, silences and incidents, and nothing of what is open or owed", async () => {
   await using db = await testDatabase("hub");
   const { sql } = db;
   const incident = async (code: string, resolvedDaysAgo: number | null) => {
@@ -156,8 +156,8 @@ Deno.test("maintain() deletes old deliveries, silences and incidents, and nothin
   await silence("going on", -1);
   await sql`insert into silences (schedule, duration_minutes, created_by, reason, starts_at)
             values ('0 2 * * 0', 60, 'dana', 'for ever', now() - interval '900 days')`;
-  const [done] = await sql`select monitoring.maintain() as done`;
-  const { deliveries_deleted, silences_deleted, incidents_deleted } = done?.done ?? {};
+  const [done] = await sql`select monitoring.purge() as done`;
+  const { deliveries_deleted, silences_deleted, incidents_deleted } = done?.done?.alerts ?? {};
   assert.deepEqual([deliveries_deleted, silences_deleted, incidents_deleted], [2, 1, 1]);
   const names = async (query: Promise<readonly { name: string }[]>) => (await query).map(({ name }) => name);
   assert.deepEqual(

@@ -9,6 +9,7 @@ import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
+import { type Duties, readDuties } from "../_shared/hub/duties.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
@@ -23,6 +24,16 @@ export interface CheckDeps {
   config: Config;
   clock: Clock;
   log: Log;
+  /** What the hub itself should do; empty where it cannot be known. */
+  duties?: Duties | null;
+}
+
+/** The hub's own duties; that they cannot be read stops no check. */
+export function ownDuties(sql: postgres.Sql, log: Log): Promise<Duties | null> {
+  return readDuties(sql).catch((error) => {
+    log.warn("own schedule not read", failureFields(error));
+    return null;
+  });
 }
 
 /** One project in the answer. */
@@ -87,7 +98,7 @@ async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolea
   try {
     return await untilRecorded(async () => {
       const knowledge = await readKnowledge(deps.sql, name);
-      const { evaluation, error } = await evaluate(deps, entry, knowledge);
+      const { evaluation, error } = await evaluate(deps, entry, knowledge, dryRun);
       const recorded = dryRun
         ? NOTHING_RECORDED
         : await recordObservations(deps.sql, evaluation.observations);
@@ -110,7 +121,12 @@ interface Outcome {
   error: { code: string; message: string } | null;
 }
 
-async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Outcome> {
+async function evaluate(
+  deps: CheckDeps,
+  entry: ProjectEntry,
+  knowledge: HubKnowledge,
+  dryRun: boolean,
+): Promise<Outcome> {
   if (entry.kind === "fault") {
     return {
       evaluation: evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge),
@@ -125,6 +141,8 @@ async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnow
         cursor: knowledge.runCursor,
         openRunIds: knowledge.openRuns.map((run) => run.runId),
         successChecks: successChecksOf(knowledge),
+        // a project that watches the hub may only believe it well while its alerts go out
+        heartbeat: !dryRun && (deps.duties?.alerts_silent_since ?? null) === null,
       },
       { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 },
     );

@@ -22,6 +22,8 @@ export type ReadFrom =
     openRunIds: readonly number[];
     /** Success checks to ask after a job's new success, or in any case. */
     successChecks?: readonly SuccessCheckRequest[];
+    /** Lets the project know that the hub was here, where it wants to. */
+    heartbeat?: boolean;
   }
   | "jobs only";
 
@@ -80,13 +82,16 @@ export function readCronFacts(
         project,
         await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits),
       );
+      if (from.heartbeat === true && first.watchesHub) await leaveHeartbeat(sql);
       return toFacts(again, "restored", again.runs, true);
     }
     const { runs, complete } = from.cursor === null
       ? { runs: first.runs, complete: true }
       : await readOn(sql, project, first, limits);
     const facts = toFacts(first, from.cursor === null ? "first" : "next", runs, complete);
-    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts) };
+    const alive = from.heartbeat !== true || !first.watchesHub || await leaveHeartbeat(sql);
+    const stopped = alive ? null : LOST;
+    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped) };
   });
 }
 
@@ -109,22 +114,57 @@ function lastRunId(runs: readonly CronRun[]): number | null {
   return runs.at(-1)?.runId ?? null;
 }
 
+/** Milliseconds that a project may take over the hub's heartbeat. */
+const HEARTBEAT_MS = 2_000;
+
+/**
+ * Calls the one function that may write on a project, the only statement of ours that is not read-only. Its failure is
+ * the project's to notice: it alerts when it has not heard of the hub.
+ *
+ * @returns Whether the session lives on.
+ */
+async function leaveHeartbeat(sql: postgres.Sql): Promise<boolean> {
+  const left = sql.unsafe(
+    `begin read write;
+     set local statement_timeout = ${HEARTBEAT_MS};
+     set local lock_timeout = ${HEARTBEAT_MS};
+     set local search_path = pg_catalog;
+     select monitoring_client.hub_was_here();
+     commit`,
+  ).simple();
+  return await left.then(() => true, async (error) => {
+    if (isSessionOver(error)) return false;
+    return await sql.unsafe("rollback").then(() => true, () => false);
+  });
+}
+
+/**
+ * Whether the project has that function and we may call it. Only one that runs as its owner: as any other it would do
+ * what somebody else wrote with our rights.
+ */
+const WATCHES_HUB = `exists (
+      select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname = 'monitoring_client' and p.proname = 'hub_was_here' and p.pronargs = 0 and p.prosecdef
+        and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute'))`;
+
 /** Milliseconds that one success check may take, and all of a project together. */
 const SUCCESS_CHECK_MS = 5_000;
 const SUCCESS_CHECKS_MS = 30_000;
 
-/** Asks each check on its own: one that is wrong or slow is its own finding. */
+const LOST = "the connection was lost";
+
+/** Asks each check on its own: one that is wrong or slow is its own finding. `stopped`: why none is asked any more. */
 async function askSuccessChecks(
   sql: postgres.Sql,
   requests: readonly SuccessCheckRequest[],
   facts: CronFacts,
+  stopped: string | null,
 ): Promise<SuccessCheck[]> {
   const succeeded = new Set(
     [...facts.runs, ...facts.reread].filter((run) => run.status === "succeeded").map((run) => run.jobId),
   );
   const deadline = Date.now() + SUCCESS_CHECKS_MS;
   const answers: SuccessCheck[] = [];
-  let stopped: string | null = null;
   for (const { jobId, sql: query, when } of requests) {
     if (when === "new success" && !succeeded.has(jobId)) continue;
     if (stopped === null && Date.now() > deadline) stopped = "the checks before took too long";
@@ -133,7 +173,7 @@ async function askSuccessChecks(
       continue;
     }
     const { lost, ...answer } = await askSuccessCheck(sql, query);
-    if (lost) stopped = "the connection was lost";
+    if (lost) stopped = LOST;
     answers.push({ jobId, ...answer });
   }
   return answers;
@@ -188,6 +228,7 @@ const look = z.object({
   reread: z.array(cronRun),
   sessions: z.array(runSession),
   maxRunId: z.number().int().nullable(),
+  watchesHub: z.boolean(),
 });
 type Look = z.infer<typeof look>;
 
@@ -284,7 +325,8 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
     'runs', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from runs d),
     'reread', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from reread d),
     'sessions', ${SESSIONS},
-    'maxRunId', (select max(runid) from cron.job_run_details))::text as facts`;
+    'maxRunId', (select max(runid) from cron.job_run_details),
+    'watchesHub', ${WATCHES_HUB})::text as facts`;
 }
 
 /** What the sessions of runs in progress wait for, and who is in their way. */
