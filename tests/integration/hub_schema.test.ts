@@ -166,6 +166,7 @@ Deno.test("schedules are off until enabled, refuse without a key, and are off ag
   await db.sql`select cron.alter_job(jobid, active := false) from cron.job where jobname = 'send-alert'`;
   await db.sql`select monitoring.enable_schedules()`;
   assert.deepEqual(await jobs(), [
+    { jobname: "check-edge-functions", active: true },
     { jobname: "check-job-health", active: true },
     { jobname: "discover-jobs", active: true },
     { jobname: "purge-monitoring", active: true },

@@ -9,7 +9,7 @@ import { countDrained, type DrainedBatch } from "../_shared/rules/drained_events
 /** Bytes of a batch as it is sent. Supabase sends 250 events at most, some 400 kB unpacked. */
 const PACKED_LIMIT = 4 * 1024 * 1024;
 /** And unpacked: 10,000 events and more. */
-const UNPACKED_LIMIT = 24 * 1024 * 1024;
+const UNPACKED_LIMIT = 20 * 1024 * 1024;
 
 /** What a drain needs of its surroundings. */
 export interface DrainDeps {
