@@ -28,6 +28,16 @@ import {
 } from "./monitor/connection.ts";
 import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
+import {
+  type AddedHeartbeat,
+  addHeartbeat,
+  type Heartbeat,
+  heartbeatAnswer,
+  type NewHeartbeat,
+  readHeartbeats,
+  removeHeartbeat,
+  rotateHeartbeat,
+} from "./monitor/heartbeats.ts";
 import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
 import { type Hub, openHub, openHubDatabase } from "./monitor/hub_client.ts";
 import { type ActedIncident, actOnIncidents } from "./monitor/incident_acts.ts";
@@ -69,6 +79,7 @@ import {
 export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
 export type {
   ActedIncident,
+  AddedHeartbeat,
   AnnotatedJob,
   Annotations,
   AuditReport,
@@ -80,6 +91,7 @@ export type {
   FalseAlarmRate,
   FindOptions,
   HealthReport,
+  Heartbeat,
   HistoryFilter,
   Incident,
   IncidentFilter,
@@ -89,6 +101,7 @@ export type {
   ListedSilence,
   LoggedRun,
   MadeSilence,
+  NewHeartbeat,
   Project,
   ProjectAudit,
   SilenceFilter,
@@ -412,6 +425,44 @@ export class MonitoringAPI implements AsyncDisposable {
       ? { channel }
       : { channel: row.channel, alert_config_id: row.id };
     return await this.#call("send-alert", { source: SOURCE, test }, deliveryAnswer);
+  }
+
+  /** Heartbeats, and how each is now, by project and name. */
+  async listHeartbeats(): Promise<Heartbeat[]> {
+    return await readHeartbeats(this.#hub);
+  }
+
+  /**
+   * Sets up a heartbeat and answers its URL, which is shown this once. It is a job of the inventory right away,
+   * unless the functions do not answer: `in_inventory` says so.
+   *
+   * @throws {MonitorError} `invalid_value` saying what is allowed, or that there is one of that name.
+   */
+  async addHeartbeat(wanted: NewHeartbeat): Promise<AddedHeartbeat & { in_inventory: boolean }> {
+    const added = await addHeartbeat(this.#hub, this.#connection.url, wanted);
+    // its URL must not be lost where the functions do not answer
+    const in_inventory = await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer)
+      .then(() => true, () => false);
+    return { ...added, in_inventory };
+  }
+
+  /**
+   * Gives a heartbeat another URL; the old one works on for so many hours.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async rotateHeartbeat(name: string, keepHours: number): Promise<AddedHeartbeat> {
+    return await rotateHeartbeat(this.#hub, this.#connection.url, name, keepHours);
+  }
+
+  /**
+   * Removes a heartbeat: its URLs stop to work at once and its incident ends. Annotations and log stay.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async removeHeartbeat(name: string): Promise<void> {
+    await removeHeartbeat(this.#hub, name);
+    await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer);
   }
 
   /** An overview: tests the connection, discovers every project's jobs, and tells how they are. */

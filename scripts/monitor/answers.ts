@@ -20,6 +20,8 @@ const projectAudit = z.object({
   jobs: count,
   edge_functions: count,
   changes: z.array(z.object({ job: z.string(), change: z.string() })),
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: z.array(z.object({ job: z.string(), code: z.string(), warning: z.string() })),
 });
 /** What an audit found in one project. */
 export type ProjectAudit = z.infer<typeof projectAudit>;
@@ -50,6 +52,21 @@ const jobReport = z.object({
   last_run_at: z.string().nullable(),
 });
 
+const httpHealth = z.object({
+  /** Requests that wait. */
+  queue: count.nullable(),
+  worker_up: z.boolean().nullable(),
+  /** Of the last hour. */
+  answers: count.nullable(),
+  failed: count.nullable(),
+  timed_out: count.nullable(),
+  /** 0 to 1. */
+  failure_rate: z.number().nullable(),
+  calls_kept: z.boolean(),
+  strangers: z.array(z.string()),
+  errors: z.array(z.string()),
+});
+
 const projectHealth = z.object({
   project: z.string(),
   status: z.enum(["ok", "error"]),
@@ -57,6 +74,8 @@ const projectHealth = z.object({
   error: fault.exactOptional(),
   ...counts,
   runs_logged: count,
+  /** What pg_net does there; absent: there is none. */
+  http: httpHealth.exactOptional(),
   incidents_opened: count,
   incidents_resolved: count,
   details: z.array(jobReport),

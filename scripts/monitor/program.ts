@@ -7,6 +7,7 @@ import { addAnnotate } from "./commands/annotate.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addCheck } from "./commands/check.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addHeartbeat } from "./commands/heartbeat.ts";
 import { addHistory } from "./commands/history.ts";
 import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
@@ -41,6 +42,7 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addActs(program, runner);
   addSilence(program, runner);
   addUnsilence(program, runner);
+  addHeartbeat(program, runner);
   addAlert(program, runner);
   program.commandsGroup("Explain:");
   addSchedule(program, runner);

@@ -119,6 +119,8 @@ alter table public.incidents
   add column false_alarm_at timestamptz,
   add column false_alarm_by text,
   add column resolved_by text,
+  add column reminders_from timestamptz,
+  add column quiet_until timestamptz,
   add column gravest_severity text,
   add column raised_at timestamptz,
   add column raised_from text,
@@ -128,6 +130,8 @@ alter table public.incidents
 comment on column public.incidents.acknowledged_at is 'When somebody took it on: no more reminders and no escalation; its end is told all the same.';
 comment on column public.incidents.false_alarm_at is 'When somebody said that nothing was wrong.';
 comment on column public.incidents.resolved_by is 'Who closed it by hand.';
+comment on column public.incidents.reminders_from is 'Reminders count as if it had been told last at this time; set where somebody moved them, empty again once an alert of it was sent.';
+comment on column public.incidents.quiet_until is 'Neither its beginning nor a reminder is told before.';
 comment on column public.incidents.gravest_severity is 'The gravest severity that it ever had.';
 comment on column public.incidents.raised_at is 'When it became graver than it had ever been: that is news, told at once.';
 comment on column public.incidents.raised_from is 'The gravest severity before that.';
@@ -366,9 +370,11 @@ as $$
   ), told_json as materialized (
     select incident_id, jsonb_agg(jsonb_build_object(
       'row', alert_config_id, 'heard', heard, 'firstAt', monitoring.epoch_ms(first_at),
-      'lastAt', monitoring.epoch_ms(last_at), 'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
+      'lastAt', monitoring.epoch_ms(case when last_at is not null then coalesce(i.reminders_from, last_at) end),
+      'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
       'failed', failed, 'newsAt', monitoring.epoch_ms(news_at))) as told
-    from told group by incident_id
+    from told join public.incidents i on i.id = told.incident_id
+    group by incident_id
   ), changes as materialized (
     select i.subject_kind, i.subject_id, i.id, i.opened_at as at
     from public.incidents i, setting
@@ -407,7 +413,7 @@ as $$
         'raised', case when i.raised_at is not null and i.severity = i.gravest_severity then
           jsonb_build_object('at', monitoring.epoch_ms(i.raised_at), 'from', i.raised_from) end,
         'openedAt', monitoring.epoch_ms(i.opened_at), 'resolvedAt', monitoring.epoch_ms(i.resolved_at),
-        'acknowledgedBy', i.acknowledged_by,
+        'acknowledgedBy', i.acknowledged_by, 'quietUntil', monitoring.epoch_ms(i.quiet_until),
         'owed', exists (select from public.delivery_incidents t where t.incident_id = i.id),
         'told', coalesce(t.told, '[]')) order by i.opened_at, i.id), '[]')
       from relevant r

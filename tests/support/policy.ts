@@ -27,6 +27,7 @@ export function policyIncident(over: Partial<PolicyIncident> = {}): PolicyIncide
     openedAt: NOON - HOUR / 6,
     resolvedAt: null,
     acknowledgedBy: null,
+    quietUntil: null,
     owed: true,
     told: [],
     ...over,

@@ -289,6 +289,7 @@ const READABLE = {
   jobs: 3,
   edge_functions: 0,
   changes: [],
+  warnings: [],
 };
 const ANSWER = {
   ...{ ok: true as const, request_id: "r", sent: 0, retried: 0, failed: 0, unroutable: 0, deliveries: [] },

@@ -4,7 +4,7 @@ import type { Clock } from "../_shared/clock.ts";
 import type { Config } from "../_shared/config.ts";
 import type { HubKnowledge } from "../_shared/domain/hub.ts";
 import type { JobStatus } from "../_shared/domain/job.ts";
-import type { StatusCounts } from "../_shared/domain/observation.ts";
+import type { Observations, ObservedHttp, StatusCounts } from "../_shared/domain/observation.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
@@ -15,6 +15,7 @@ import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects
 import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { countStatuses } from "../_shared/rules/counts.ts";
 import { evaluateProject, evaluateUnreadable, type Evaluation } from "../_shared/rules/evaluate.ts";
+import { NOTHING_READ } from "../_shared/rules/http_calls.ts";
 import type { JobReport } from "../_shared/rules/judge_job.ts";
 import { readCronFacts, type SuccessCheckRequest } from "../_shared/sources/cron_facts.ts";
 
@@ -43,9 +44,31 @@ export interface ProjectReport extends StatusCounts {
   /** Why it could not be read or recorded. */
   error?: { code: string; message: string };
   runs_logged: number;
+  /** pg_net there; absent: it has none, or could not be read. */
+  http?: HttpReport;
   incidents_opened: number;
   incidents_resolved: number;
   details: JobAnswer[];
+}
+
+/** What one look saw of a project's pg_net. */
+export interface HttpReport {
+  /** Requests that wait, with those on their way; `null`: could not be read. */
+  queue: number | null;
+  /** `null`: may not be seen. */
+  worker_up: boolean | null;
+  /** Of the last hour, whoever called. Any login role of the project may write them. */
+  answers: number | null;
+  failed: number | null;
+  timed_out: number | null;
+  /** 0 to 1; `null`: no answers. */
+  failure_rate: number | null;
+  /** Whether `install_http_calls.sql` was run there, so that calls are told by job. */
+  calls_kept: boolean;
+  /** Names that calls were made under and that no job has. */
+  strangers: string[];
+  /** SQLSTATE of what could not be read. */
+  errors: string[];
 }
 
 /** One job in the answer. */
@@ -103,13 +126,13 @@ async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolea
         ? NOTHING_RECORDED
         : await recordObservations(deps.sql, evaluation.observations);
       if (error !== null) deps.log.warn("project not read", { project: name, ...error });
-      return report(name, error, evaluation.jobs, recorded);
+      return report(name, error, evaluation, recorded);
     });
   } catch (error) {
     // the hub itself failed for this project: the others go on
     const fault = describeError(error);
     deps.log.error("project not recorded", { project: name, ...failureFields(error) });
-    return report(name, fault, [], NOTHING_RECORDED);
+    return report(name, fault, { observations: null, jobs: [] }, NOTHING_RECORDED);
   }
 }
 
@@ -143,6 +166,7 @@ async function evaluate(
         successChecks: successChecksOf(knowledge),
         // a project that watches the hub may only believe it well while its alerts go out
         heartbeat: !dryRun && (deps.duties?.alerts_silent_since ?? null) === null,
+        http: knowledge.http ?? NOTHING_READ,
       },
       { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 },
     );
@@ -170,10 +194,11 @@ function successChecksOf(knowledge: HubKnowledge): SuccessCheckRequest[] {
 function report(
   project: string,
   error: { code: string; message: string } | null,
-  details: JobReport[],
+  { observations, jobs: details }: { observations: Observations | null; jobs: JobReport[] },
   recorded: Recorded,
 ): ProjectReport {
   const { logged, incidentsOpened, incidentsResolved } = recorded;
+  const http = observations?.project?.status === "ok" ? observations.project.http : undefined;
   return {
     project,
     ...(error === null ? { status: "ok" } : { status: "error", error }),
@@ -181,12 +206,30 @@ function report(
     runs_logged: logged,
     incidents_opened: incidentsOpened,
     incidents_resolved: incidentsResolved,
+    ...(http === undefined ? {} : { http: httpReport(http) }),
     details: details.map(({ jobName, jobUser, lastRunAt, ...job }) => ({
       ...job,
       job_name: jobName,
       job_user: jobUser,
       last_run_at: lastRunAt,
     })),
+  };
+}
+
+function httpReport({ queue, lastHour, callsKept, strangers, errors }: ObservedHttp): HttpReport {
+  const { answers, failed, timedOut } = lastHour ?? { answers: null, failed: null, timedOut: null };
+  return {
+    queue: queue?.length ?? null,
+    worker_up: queue?.workerUp ?? null,
+    answers,
+    failed,
+    timed_out: timedOut,
+    failure_rate: answers === null || answers === 0
+      ? null
+      : Math.round(1000 * ((failed ?? 0) + (timedOut ?? 0)) / answers) / 1000,
+    calls_kept: callsKept,
+    strangers,
+    errors,
   };
 }
 

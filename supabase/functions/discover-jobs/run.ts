@@ -45,6 +45,8 @@ export interface ProjectDiscovery {
   jobs: number;
   edge_functions: number;
   changes: { job: string; change: string }[];
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: { job: string; code: string; warning: string }[];
 }
 
 /** The answer of a discovery. */
@@ -163,7 +165,7 @@ function assemble(
 ): Found {
   const newId = () => crypto.randomUUID();
   const nothing: Reconciliation = { jobs: [], removed: [], changes: [] };
-  const cronJobs = "fault" in cron ? nothing : reconcileCron(cron, knowledge, newId);
+  const cronJobs = "fault" in cron ? nothing : reconcileCron(project, cron, knowledge, newId);
   const shown: EdgeReconciliation = "fault" in functions || functions.functions === null
     ? { ...nothing, functions: [] }
     : reconcileFunctions(functions.functions, knowledge, edge, newId);
@@ -194,10 +196,13 @@ function assemble(
       jobs: cronJobs.jobs.length,
       edge_functions: shown.jobs.length,
       changes: changes.map(({ jobName, change }) => ({ job: jobName, change })),
+      warnings: cronJobs.jobs.flatMap(({ jobName, warnings = [] }) =>
+        warnings.map(({ code, message }) => ({ job: jobName, code, warning: message }))
+      ),
     },
   };
 }
 
 function failedReport(project: string, errors: Fault[]): ProjectDiscovery {
-  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [] };
+  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [], warnings: [] };
 }

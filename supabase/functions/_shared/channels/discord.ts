@@ -1,7 +1,7 @@
 /** Discord, by webhook: one embed an alert. Limits: Discord's documentation, "Embed limits" and "Execute webhook". */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -119,8 +119,7 @@ function factFields(facts: readonly MessageField[], room: number, count: number)
     const field = factField(fact);
     left -= sizeOf([field]);
     if (left < 0 || fields.length >= count - 1) {
-      const missing = facts.length - index;
-      fields.push({ name: "…", value: `${missing} more ${missing === 1 ? "fact" : "facts"}`, inline: false });
+      fields.push({ name: "…", value: describeRest(facts.slice(index)), inline: false });
       break;
     }
     fields.push(field);

@@ -1,7 +1,7 @@
 /** PagerDuty, by Events API v2: an alert opens, repeats and resolves under one key. Limits: PagerDuty's API reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -141,7 +141,7 @@ function detailsOf(message: Message): Record<string, string> {
     const detail = detailOf(fact);
     left -= bytes(detail.join(""));
     if (left < 0) {
-      details.push(["More facts", String(message.fields.length - index)]);
+      details.push(["…", describeRest(message.fields.slice(index))]);
       break;
     }
     details.push(unused(detail, details));

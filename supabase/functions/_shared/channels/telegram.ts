@@ -1,7 +1,7 @@
 /** Telegram, by bot: one HTML message an alert. Limits: Telegram's Bot API, `sendMessage` and "HTML style". */
 import { z } from "zod";
 import type { Message, MessageField, RenderedMessage } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -11,7 +11,7 @@ import { freshKeyboard, PRESS_SECRET } from "./telegram_buttons.ts";
 const TOTAL_LIMIT = 4_096;
 const LIMITS = { title: 300, cause: 1_000, label: 200, value: 400, excerpt: 1_000, footer: 200 };
 /** Kept free for the line that says how many facts did not fit. */
-const OVERFLOW_ROOM = 40;
+const OVERFLOW_ROOM = 80;
 
 const target = z.object({
   botToken: z.string({ error: "bot_token is empty" }).regex(
@@ -146,8 +146,7 @@ function factsOf(fields: readonly MessageField[], room: number): Piece[] {
     ];
     left -= sizeOf(line);
     if (left < 0) {
-      const missing = fields.length - index;
-      return [...pieces, text(`\n… ${missing} more ${missing === 1 ? "fact" : "facts"}`)];
+      return [...pieces, text(`\n… ${describeRest(fields.slice(index))}`)];
     }
     pieces.push(...line);
   }

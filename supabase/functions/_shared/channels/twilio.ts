@@ -1,7 +1,7 @@
 /** SMS by Twilio, a request a recipient. Limits and errors: Twilio's "Messages resource" and error dictionary. */
 import { z } from "zod";
 import type { Message } from "../domain/delivery.ts";
-import { renderPlain } from "../rules/message.ts";
+import { ALL_INCIDENTS, renderPlain } from "../rules/message.ts";
 import { oneLine } from "../rules/text.ts";
 import { type Channel, type Outcome, plainOutcome } from "./channel.ts";
 
@@ -133,7 +133,9 @@ function textOf(message: Message): string {
   const [id = ""] = message.incidentIds;
   const reference = /^[0-9a-f]{8}-/.test(id) ? ` #${id.slice(0, 8)}` : "";
   const room = SMS_LIMIT - septets(`${title}. `) - septets(reference);
-  const cause = room < 20 ? "" : fit(message.cause, room);
+  // of many there is no room for names
+  const words = message.incidentIds.length > 1 ? ALL_INCIDENTS : message.cause;
+  const cause = room < 20 ? "" : fit(words, room);
   return `${cause === "" ? title : `${title}${/[.!?]$/.test(title) ? "" : "."} ${cause}`}${reference}`;
 }
 

@@ -164,6 +164,8 @@ export interface MessageField {
   value: string;
   /** A time is given as its instant too, so that a channel can show it in the reader's zone. */
   at?: Date;
+  /** How many incidents it names, in a message that tells of many. */
+  incidents?: number;
 }
 
 /** What an alert says, before any channel has escaped, cut or coloured it. */

@@ -58,6 +58,8 @@ export const policyIncident = z.object({
   openedAt: z.number(),
   resolvedAt: z.number().nullable(),
   acknowledgedBy: z.string().nullable(),
+  /** Neither its beginning nor a reminder is told before. */
+  quietUntil: z.number().nullable(),
   /** Whether any delivery was ever owed of it, whatever became of it. */
   owed: z.boolean(),
   told: z.array(toldRow),

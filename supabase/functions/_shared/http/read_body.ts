@@ -19,7 +19,7 @@ export async function readBody(request: Request): Promise<unknown> {
  *
  * @throws {AppError} `bad_request` where it is longer.
  */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array<ArrayBuffer>> {
+export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
   const bytes = await readStream(request.body, limit);
   if (bytes === null) throw refusal(`it has more than ${limit} bytes`);
   return bytes;

@@ -4,7 +4,7 @@
 export async function readStream(
   stream: ReadableStream<Uint8Array> | null,
   limit: number,
-): Promise<Uint8Array<ArrayBuffer> | null> {
+): Promise<Uint8Array | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of stream ?? []) {
@@ -31,7 +31,7 @@ export function isGzip(bytes: Uint8Array): boolean {
  *
  * @throws {TypeError} where it is not gzip or cut off.
  */
-export async function unpack(bytes: Uint8Array, limit: number): Promise<Uint8Array<ArrayBuffer> | null> {
+export async function unpack(bytes: Uint8Array, limit: number): Promise<Uint8Array | null> {
   const packed = new Blob([bytes as BlobPart]).stream() as ReadableStream<BufferSource>;
   return await readStream(
     packed.pipeThrough(new DecompressionStream("gzip")) as ReadableStream<Uint8Array>,

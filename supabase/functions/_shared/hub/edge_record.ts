@@ -3,7 +3,7 @@ import type postgres from "postgres";
 import type { DeployedFunction, JudgedPing, LogReading } from "../domain/edge_function.ts";
 import type { Observations } from "../domain/observation.ts";
 import { hubError } from "./client.ts";
-import { type Recorded, recordedOf, toJson, toPayload } from "./record.ts";
+import { type Recorded, toJson, toPayload, toRecorded } from "./record.ts";
 
 /** What was seen besides the observations; absent parts mean "nothing to say of it". */
 export interface EdgeSeen {
@@ -28,7 +28,7 @@ export async function recordEdge(
     const [row] = await sql`
       select monitoring.record_edge_observations(
         ${toJson(toPayload(observations))}::text::jsonb, ${toJson(seenRow(seen))}::text::jsonb) as recorded`;
-    return recordedOf(row?.recorded);
+    return toRecorded(row?.recorded);
   } catch (error) {
     throw hubError(error, `record the edge functions of project "${observations.projectName}"`);
   }

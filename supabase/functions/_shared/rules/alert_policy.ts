@@ -24,6 +24,7 @@ import { type Line, writeLines } from "./policy_lines.ts";
 import { isQuietZone, quietUntil, wallClock } from "./quiet_hours.ts";
 import { nameOfRow, routeAlert, sharesTarget } from "./routing.ts";
 import { type ActiveSilence, activeSilences } from "./silences.ts";
+import { formatUtc } from "./text.ts";
 
 /** What {@link decidePolicy} needs besides what is stored. */
 export interface PolicyContext {
@@ -172,7 +173,8 @@ function oweNow(tick: Tick): void {
       .map(({ incident }) => incident.id),
   );
   for (const incident of tick.incidents.values()) {
-    const quieted = silenceOf(incident, tick) !== null || tick.flapping.covers(incident);
+    const quieted = silenceOf(incident, tick) !== null || tick.flapping.covers(incident) ||
+      isPutOff(incident, tick);
     const openings = owedOpenings(incident, tick);
     const again = openings.length > 0 || quieted
       ? []
@@ -300,16 +302,25 @@ const QUIET = "Quiet hours";
 
 /** What news has to wait for; `drops`: an incident that was over at once is not told afterwards. */
 function heldBy(
-  { row, incident }: Pick<Line, "row" | "incident">,
+  { row, incident, event }: Pick<Line, "row" | "incident" | "event">,
   tick: Tick,
 ): { reason: string; drops: boolean } | null {
   const silenced = silenceOf(incident, tick);
   if (silenced !== null) return { reason: silenced, drops: true };
+  // that it is over was not put off
+  if (event !== "resolved" && isPutOff(incident, tick)) {
+    const until = formatUtc(new Date(incident.quietUntil ?? tick.now));
+    return { reason: `Put off by hand until ${until}`, drops: true };
+  }
   if (tick.flapping.covers(incident)) return { reason: "Told as flapping until it is calm", drops: true };
   if (incident.severity === "critical") return null;
   const until = quietOf(row, tick);
   if (until === null) return null;
   return { reason: `${QUIET} until ${wallClock(row, until)}`, drops: incident.severity === "low" };
+}
+
+function isPutOff({ quietUntil }: PolicyIncident, { now }: Tick): boolean {
+  return quietUntil !== null && quietUntil > now;
 }
 
 function quietOf(row: AlertRoute, tick: Tick): number | null {

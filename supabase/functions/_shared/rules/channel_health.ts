@@ -115,6 +115,7 @@ export function incidentOf(
     openedAt: now,
     resolvedAt: null,
     acknowledgedBy: null,
+    quietUntil: null,
     owed: false,
     told: [],
   };

@@ -47,11 +47,14 @@ function isOther(token: SqlToken | undefined, value: string): boolean {
   return token?.kind === "other" && token.value === value;
 }
 
+/** Tokens of a call's arguments that are read: calls in calls are no reason to read everything again and again. */
+const ARGUMENTS_LIMIT = 2_000;
+
 /** The arguments of a call, each as its tokens. */
 function argumentsOf(tokens: readonly SqlToken[], from: number): SqlToken[][] {
   const found: SqlToken[][] = [[]];
   let depth = 0;
-  for (const token of tokens.slice(from)) {
+  for (const token of tokens.slice(from, from + ARGUMENTS_LIMIT)) {
     const mark = token.kind === "other" ? token.value : "";
     if (mark === ")" && depth === 0) break;
     if (mark === "," && depth === 0) {

@@ -23,9 +23,11 @@ export function commandWarnings(
   now: number,
 ): CommandWarning[] {
   const calls = callsInCommand(command);
-  if (calls.length === 0) return [];
   const warnings = [
-    ...keyWarnings(command, now),
+    // a key that a function is given may be for anything
+    ...keyWarnings(command, now).map((warning): CommandWarning =>
+      calls.length > 0 ? warning : { ...warning, weight: "low" }
+    ),
     ...calls.flatMap((call) => callWarnings(call, project, knowledge)),
   ];
   const once = new Map(warnings.map((warning) => [warning.message, warning]));

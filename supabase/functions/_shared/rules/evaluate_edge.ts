@@ -11,6 +11,7 @@ import type { IncidentTransition, Observations } from "../domain/observation.ts"
 import type { ProjectIdentity } from "../domain/project.ts";
 import { isExpected } from "./edge_checks/removed.ts";
 import { type IdentifiedFunction, reconcileFunctions } from "./edge_inventory.ts";
+import { NOTHING_WRITTEN } from "./job_view.ts";
 import { type FunctionReport, judgeFunction } from "./judge_function.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
 import { formatDuration } from "./text.ts";
@@ -102,7 +103,7 @@ function isJudged(job: InventoryJob, edge: EdgeKnowledge, knowledge: HubKnowledg
     const pinged = incidents.some(({ code }) => PING_CODES.has(code));
     return pinged || (job.removedAt === null && expectations.healthCheckUrl !== null);
   }
-  return job.removedAt === null || isExpected(expectations) || incidents.length > 0;
+  return job.removedAt === null || isExpected(job, expectations) || incidents.length > 0;
 }
 
 /** Incidents of health checks, which nobody else ends. */
@@ -120,17 +121,7 @@ function newJob(job: { id: string; jobName: string; active: boolean }, now: numb
     active: job.active,
     firstSeenAt: now,
     removedAt: null,
-    description: null,
-    successCriteria: null,
-    criticality: null,
-    alertChannel: null,
-    owner: null,
-    runbookUrl: null,
-    graceMinutes: null,
-    maxRuntimeMinutes: null,
-    failureThreshold: null,
-    successCheckSql: null,
-    minRows: null,
+    ...NOTHING_WRITTEN,
   };
 }
 

@@ -1,6 +1,7 @@
 /** What a check concludes about one job from its view: a state, the verdicts that led to it, or the doubt. */
 import type { JobStatus } from "../domain/job.ts";
 import type { Verdict } from "./checks/check.ts";
+import { failedCallsBelowThreshold } from "./checks/http_calls.ts";
 import { checks } from "./checks/mod.ts";
 import type { FullView } from "./job_view.ts";
 import { isTimeZone } from "./schedule.ts";
@@ -17,7 +18,10 @@ export interface Conclusion {
 /** Asks every check; where none finds anything, healthy still needs a success that nothing has put in doubt. */
 export function conclude(view: FullView): Conclusion {
   if (!view.job.active) {
-    return { status: "paused", verdicts: [], code: "paused", summary: "paused in pg_cron" };
+    const summary = view.job.jobType === "pg_cron"
+      ? "paused in pg_cron"
+      : "paused: nothing is expected of it";
+    return { status: "paused", verdicts: [], code: "paused", summary };
   }
   const verdicts = view.clockOff ? [] : checks.flatMap((check) => check.evaluate(view) ?? []);
   const [main] = verdicts;
@@ -38,7 +42,8 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
     return ["log_run_off", "cron.log_run is off on this project: no run leaves a trace"];
   }
   if (view.schedule.kind === "cron" && !isTimeZone(view.settings.timeZone)) {
-    return ["time_zone_unknown", `cron.timezone is "${view.settings.timeZone}", which is no known time zone`];
+    const where = view.job.jobType === "pg_cron" ? "cron.timezone" : "its time zone";
+    return ["time_zone_unknown", `${where} is "${view.settings.timeZone}", which is no known time zone`];
   }
   if (view.lastFinished === null) {
     return view.open === null
@@ -55,5 +60,6 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
       `${view.consecutiveFailures} of ${threshold} failures in a row that count as failed`,
     ];
   }
-  return null;
+  const calls = failedCallsBelowThreshold(view);
+  return calls === null ? null : ["below_threshold", calls];
 }

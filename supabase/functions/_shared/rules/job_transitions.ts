@@ -9,7 +9,12 @@ import type { FullView } from "./job_view.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
 
 /** Codes of verdicts that leave the job working: told at the lowest severity, in an incident of their own kind. */
-const DEGRADED_CODES: ReadonlySet<string> = new Set(["overrun", "slow", "never_fires"]);
+const DEGRADED_CODES: ReadonlySet<string> = new Set([
+  "overrun",
+  "slow",
+  "never_fires",
+  "http_cannot_work",
+]);
 
 /** Transitions of a job that the project shows. */
 export function jobTransitions(

@@ -1,13 +1,15 @@
 /** All that is known of one job at one look: what its checks see. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { HttpCall } from "../domain/http.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import type { FinishedRun, JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
+import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
-import { parseSchedule } from "./schedule.ts";
+import { parseSchedule, type Schedule } from "./schedule.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -25,6 +27,8 @@ export interface ProjectView {
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
   known: ReadonlyMap<string, InventoryJob>;
+  /** HTTP calls of this look, by inventory id. */
+  calls: ReadonlyMap<string, readonly HttpCall[]>;
   /** Unresolved incidents of jobs, by inventory id. */
   incidents: ReadonlyMap<string, readonly OpenIncident[]>;
 }
@@ -32,9 +36,16 @@ export interface ProjectView {
 /** A {@link JobView}, with what only its conclusion and its transitions need. */
 export interface FullView extends JobView {
   sorted: SortedRuns;
+  calls: JudgedCalls;
   /** `null`: no slot is judged (paused, or a schedule without slots). */
   slotsSince: number | null;
   clockOff: boolean;
+}
+
+/** A job's runs since the last look, told apart, and when it is due. */
+export interface SeenRuns {
+  sorted: SortedRuns;
+  schedule: Schedule;
 }
 
 /**
@@ -54,9 +65,23 @@ export function viewOf(
   const fresh = facts.reading === "restored" && previous !== null
     ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
     : rows;
-  const sorted = sortRuns(fresh, facts.serverStartedAt);
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
-  const history = historyOf(previous, sorted.ended, fresh, facts.now);
+  const seen = { sorted: sortRuns(fresh, facts.serverStartedAt), schedule };
+  return viewOfRuns(shown, known, previous, seen, facts, around);
+}
+
+/** The view of any job whose runs are known, wherever it runs. */
+export function viewOfRuns(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  { sorted, schedule }: SeenRuns,
+  facts: CronFacts,
+  around: ProjectView & { openDetail: IncidentDetail | null },
+): FullView {
+  const starts = [...sorted.ended, ...sorted.open === null ? [] : [sorted.open]]
+    .flatMap(({ startedAt }) => startedAt ?? []);
+  const history = historyOf(previous, sorted.ended, starts, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
@@ -83,13 +108,22 @@ export function viewOf(
     now: facts.now,
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
-    newStarts: fresh.flatMap((row) => row.startedAt ?? []),
+    newStarts: starts,
     recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
     slots,
     graceMinutes: grace,
     intervalMinutes: shown.expectedIntervalMinutes,
     open: openRunOf(sorted.open, facts, around.openSince),
     successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
+    calls: judgeCalls({
+      jobInventoryId: shown.id,
+      calls: around.calls.get(shown.id) ?? [],
+      before: previous?.recentCalls ?? [],
+      // of those that are not kept, too
+      runs: keepRecent(previous?.recentRuns ?? [], sorted, -Infinity),
+      bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
+    }),
+    warnings: shown.warnings ?? [],
     saturated: around.saturated,
     openDetail: around.openDetail,
     clockOff: around.clockOff,
@@ -111,7 +145,8 @@ function openRunOf(
   return { run, since, session };
 }
 
-const NOTHING_WRITTEN = {
+/** A job that nobody has annotated. */
+export const NOTHING_WRITTEN = {
   description: null,
   successCriteria: null,
   criticality: null,
@@ -123,13 +158,14 @@ const NOTHING_WRITTEN = {
   failureThreshold: null,
   successCheckSql: null,
   minRows: null,
+  checkBodyOk: null,
 };
 
 /** Counts that go on from check to check. */
 function historyOf(
   previous: JobState | null,
   ended: readonly EndedRun[],
-  rows: readonly CronRun[],
+  starts: readonly number[],
   now: number,
 ) {
   let consecutiveFailures = previous?.consecutiveFailures ?? 0;
@@ -141,10 +177,11 @@ function historyOf(
     lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
   }
   // what seems to have started in the future ran when the clock was wrong
-  const lastRunAt = [previous?.lastRunAt ?? null, ...rows.map(({ startedAt }) => startedAt)].reduce(
-    (latest, startedAt) => startedAt === null ? latest : Math.max(latest ?? 0, Math.min(startedAt, now)),
-    null,
+  const latest = starts.reduce<number | null>(
+    (latest, startedAt) => Math.max(latest ?? startedAt, startedAt),
+    previous?.lastRunAt ?? null,
   );
+  const lastRunAt = latest === null ? null : Math.min(latest, now);
   return { consecutiveFailures, lastSuccessAt, lastRunAt };
 }
 

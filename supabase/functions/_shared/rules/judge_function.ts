@@ -329,7 +329,7 @@ function resolutionOf(
   conclusion: Conclusion,
   incident: OpenIncident,
 ): Resolution | null {
-  if (view.job.removedAt !== null) return isExpected(view.expectations) ? null : "removed";
+  if (view.job.removedAt !== null) return isExpected(view.job, view.expectations) ? null : "removed";
   if (conclusion.verdicts.some(({ gravity }) => gravity === "outage")) return "superseded";
   if (DEGRADED_CODES.has(incident.code) || conclusion.status === "healthy") return "recovered";
   return hasCleared(view, incident.code) ? "recovered" : null;

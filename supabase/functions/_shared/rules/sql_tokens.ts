@@ -10,10 +10,10 @@ export type SqlToken =
 
 const SPACE = /[ \t\r\n\f\v]+/y;
 const LINE_COMMENT = /--[^\n]*/y;
-const PLAIN_TEXT = /'((?:[^']|'')*)'/y;
-const ESCAPED_TEXT = /[eE]'((?:[^'\\]|\\[\s\S]|'')*)'/y;
+const PLAIN_TEXT = /'((?:[^']|'')*)('|$)/y;
+const ESCAPED_TEXT = /[eE]'((?:[^'\\]|\\[\s\S]|'')*)('|\\?$)/y;
 const DOLLAR = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y;
-const QUOTED_NAME = /"((?:[^"]|"")*)"/y;
+const QUOTED_NAME = /"((?:[^"]|"")*)("|$)/y;
 const NAME = /[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*/y;
 const NUMBER = /\d+(?:_\d+)*(?:\.\d+)?/y;
 const OPERATOR = /:=|=>|::|\|\||[\s\S]/y;
@@ -36,12 +36,12 @@ export function tokensOf(sql: string): SqlToken[] {
     }
     const escaped = match(ESCAPED_TEXT);
     if (escaped !== null) {
-      tokens.push({ kind: "text", value: unescape(escaped[1] ?? "") });
+      tokens.push(closed(escaped, "text", unescape(escaped[1] ?? "")));
       continue;
     }
     const text = match(PLAIN_TEXT);
     if (text !== null) {
-      tokens.push({ kind: "text", value: (text[1] ?? "").replaceAll("''", "'") });
+      tokens.push(closed(text, "text", (text[1] ?? "").replaceAll("''", "'")));
       continue;
     }
     const tag = match(DOLLAR)?.[0];
@@ -53,7 +53,7 @@ export function tokensOf(sql: string): SqlToken[] {
     }
     const quoted = match(QUOTED_NAME);
     if (quoted !== null) {
-      tokens.push({ kind: "name", value: (quoted[1] ?? "").replaceAll('""', '"') });
+      tokens.push(closed(quoted, "name", (quoted[1] ?? "").replaceAll('""', '"')));
       continue;
     }
     const name = match(NAME);
@@ -66,6 +66,11 @@ export function tokensOf(sql: string): SqlToken[] {
     else tokens.push({ kind: "other", value: match(OPERATOR)?.[0] ?? "" });
   }
   return tokens;
+}
+
+/** What the end of the text cut off is no value. */
+function closed(found: RegExpExecArray, kind: "text" | "name", value: string): SqlToken {
+  return /^['"]$/.test(found[2] ?? "") ? { kind, value } : { kind: "other", value };
 }
 
 /** Comments nest in SQL. */

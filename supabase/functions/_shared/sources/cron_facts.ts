@@ -10,8 +10,11 @@ import {
   runSession,
   type SuccessCheck,
 } from "../domain/facts.ts";
+import type { HttpReading } from "../domain/http.ts";
 import type { WatchedProject } from "../domain/project.ts";
 import { type ConnectOptions, withProject } from "./connect.ts";
+import { parseHttp, sqlOfHttp } from "./http_calls.ts";
+import { askReadOnly, isSessionOver } from "./read_only_query.ts";
 
 /** Where the last look ended, or that no runs are wanted at all. */
 export type ReadFrom =
@@ -24,6 +27,8 @@ export type ReadFrom =
     successChecks?: readonly SuccessCheckRequest[];
     /** Lets the project know that the hub was here, where it wants to. */
     heartbeat?: boolean;
+    /** Where reading of HTTP calls goes on; absent: nobody asks. */
+    http?: HttpReading;
   }
   | "jobs only";
 
@@ -34,6 +39,9 @@ export interface SuccessCheckRequest {
   /** `new success`: only where this look finds a successful run. */
   when: "new success" | "always";
 }
+
+/** Milliseconds that asking pg_net may take: its tables have one index between them. */
+const HTTP_TIMEOUT_MS = 4_000;
 
 const NO_RUNS = "select * from cron.job_run_details where false";
 
@@ -74,16 +82,24 @@ export function readCronFacts(
   limits: ReadLimits = DEFAULT_READ_LIMITS,
 ): Promise<CronFacts> {
   return withProject(project, connect, async (sql) => {
-    const first = parse(project, await ask(sql, sqlOfLook(from, limits), limits));
+    const reading = from === "jobs only" ? undefined : from.http;
+    const answer = await ask(
+      sql,
+      sqlOfLook(from, limits),
+      limits,
+      reading && sqlOfHttp(reading),
+    );
+    const first = parse(project, answer.facts);
+    const http = reading ? { http: parseHttp(answer.http) } : {};
     if (from === "jobs only") return toFacts(first, "next", [], true);
     const restored = from.cursor !== null && (first.maxRunId === null || first.maxRunId < from.cursor);
     if (restored) {
       const again = parse(
         project,
-        await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits),
+        (await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits)).facts,
       );
       if (from.heartbeat === true && first.watchesHub) await leaveHeartbeat(sql);
-      return toFacts(again, "restored", again.runs, true);
+      return { ...toFacts(again, "restored", again.runs, true), ...http };
     }
     const { runs, complete } = from.cursor === null
       ? { runs: first.runs, complete: true }
@@ -91,7 +107,8 @@ export function readCronFacts(
     const facts = toFacts(first, from.cursor === null ? "first" : "next", runs, complete);
     const alive = from.heartbeat !== true || !first.watchesHub || await leaveHeartbeat(sql);
     const stopped = alive ? null : LOST;
-    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped) };
+    const successChecks = await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped);
+    return { ...facts, ...http, successChecks };
   });
 }
 
@@ -102,7 +119,7 @@ async function readOn(sql: postgres.Sql, project: WatchedProject, first: Look, l
   for (let page = 1; full && page < limits.pages; page++) {
     const look = parse(
       project,
-      await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits),
+      (await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits)).facts,
     );
     runs.push(...look.runs);
     full = look.runs.length === limits.pageRuns;
@@ -180,42 +197,33 @@ async function askSuccessChecks(
 }
 
 interface SuccessAnswer extends Pick<SuccessCheck, "held" | "error"> {
-  /** The session is gone, and nothing may be written to it any more: the driver would throw where nobody can catch. */
+  /** The session is over. */
   lost: boolean;
 }
 
-/**
- * Asks through a cursor: Postgres declares one only for a query that writes nothing, and the extended protocol takes
- * one statement only, so that nothing in the text can end the read-only transaction around it.
- */
+const NOT_ONE_BOOLEAN = "it must answer one row with one boolean";
+const BOOLEAN_TYPE = 16;
+
 async function askSuccessCheck(sql: postgres.Sql, query: string): Promise<SuccessAnswer> {
-  let answer: SuccessAnswer;
-  try {
-    await sql.unsafe(`begin read only; set local statement_timeout = ${SUCCESS_CHECK_MS}`);
-    await sql.unsafe(`declare success_check no scroll cursor for ${query}`, [], ONE_STATEMENT);
-    // two rows are enough to see that it is not one
-    const rows: unknown[][] = await sql.unsafe("fetch 2 from success_check").values();
-    const [[held, ...more] = []] = rows;
-    answer = rows.length === 1 && more.length === 0 && typeof held === "boolean"
-      ? { held, error: null, lost: false }
-      : { held: null, error: "it must answer one row with one boolean", lost: false };
-  } catch (error) {
-    answer = isSessionOver(error)
-      ? { held: null, error: "the connection was lost while it was asked", lost: true }
-      : { held: null, error: error instanceof Error ? error.message : "it failed", lost: false };
+  const answer = await askReadOnly(sql, query, {
+    // two are enough to see that it is not one
+    rows: 2,
+    timeoutMs: SUCCESS_CHECK_MS,
+    fault: (columns) => columns.length === 1 && columns[0]?.type === BOOLEAN_TYPE ? null : NOT_ONE_BOOLEAN,
+  });
+  switch (answer.kind) {
+    case "lost":
+      return { held: null, error: "the connection was lost while it was asked", lost: true };
+    case "failed":
+      return { held: null, error: answer.error, lost: false };
+    case "rows": {
+      const [[held] = []] = answer.rows;
+      return answer.rows.length === 1 && typeof held === "boolean"
+        ? { held, error: null, lost: false }
+        : { held: null, error: NOT_ONE_BOOLEAN, lost: false };
+    }
   }
-  if (answer.lost) return answer;
-  return await sql.unsafe("rollback").then(() => answer, () => ({ ...answer, lost: true }));
 }
-
-/** Anything but an error that the server answered and lived on after. */
-function isSessionOver(error: unknown): boolean {
-  const severity = typeof error === "object" && error !== null && "severity" in error ? error.severity : null;
-  return severity !== "ERROR";
-}
-
-/** Keeps the driver from the simple protocol, which it takes for texts without parameters; its types lack the option. */
-const ONE_STATEMENT = { simple: false } as postgres.UnsafeQueryOptions;
 
 const look = z.object({
   now: z.number(),
@@ -266,8 +274,15 @@ function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], com
   };
 }
 
+/** What one round trip brought back. */
+interface Answer {
+  facts: unknown;
+  /** What the further statements answered, which may see no more than the first one did. */
+  http: string | null | undefined;
+}
+
 /** Begins, bounds and ends the transaction in the one simple-protocol round trip that also asks. */
-async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promise<unknown> {
+async function ask(sql: postgres.Sql, query: string, limits: ReadLimits, further = ""): Promise<Answer> {
   const results = await sql.unsafe(
     `begin transaction isolation level repeatable read, read only;
      set local statement_timeout = ${integer(limits.statementTimeoutMs)};
@@ -275,10 +290,13 @@ async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promis
      set local row_security = off;
      set local search_path = pg_catalog;
      ${query};
+     ${further === "" ? "" : `set local statement_timeout = ${HTTP_TIMEOUT_MS}; ${further};`}
      commit`,
-  ).simple() as unknown as { facts?: unknown }[][];
-  const row = results.flat().find((candidate) => candidate?.facts !== undefined);
-  return typeof row?.facts === "string" ? JSON.parse(row.facts) : row?.facts;
+  ).simple() as unknown as { facts?: unknown; http?: string | null }[][];
+  const rows = results.flat();
+  const facts = rows.find((candidate) => candidate?.facts !== undefined)?.facts;
+  const http = rows.find((candidate) => candidate?.http !== undefined)?.http;
+  return { facts: typeof facts === "string" ? JSON.parse(facts) : facts, http };
 }
 
 /** Numbers go into the text itself, since the simple protocol takes no parameters. */
