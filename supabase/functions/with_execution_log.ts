@@ -55,7 +55,7 @@ const REST_MS = 30_000;
 const MESSAGE_LIMIT = 1_000;
 
 /** Health checks of the monitor are no invocations. */
-const PING_USER_AGENT = /^supabase-job-monitor\//;
+const HEALTH_CHECK_AGENT = /^supabase-job-monitor\//;
 
 declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void } | undefined;
 
@@ -125,7 +125,7 @@ function begin(
   sender: Sender,
   running: Set<Execution>,
 ): RunningExecution | undefined {
-  if (PING_USER_AGENT.test(request.headers.get("user-agent") ?? "")) return undefined;
+  if (HEALTH_CHECK_AGENT.test(request.headers.get("user-agent") ?? "")) return undefined;
   const began = performance.now();
   const execution: Execution = {
     id: crypto.randomUUID(),

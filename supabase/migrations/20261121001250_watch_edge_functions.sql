@@ -1,5 +1,5 @@
 -- Edge functions: what people expect of each, what was seen of their invocations, and what may report them.
--- Four ways lead here: the Management API (which functions, their logs), a log drain, a wrapper in the function, and pings.
+-- Four ways lead here: the Management API (which functions, their logs), a log drain, a wrapper in the function, health checks.
 
 -- --- what people write ---
 
@@ -491,7 +491,7 @@ comment on function monitoring.purge_function_reports(integer) is 'Deletes execu
 insert into monitoring.schedules (job_name, schedule, command, description) values
   ('check-edge-functions', '*/5 * * * *',
    $cmd$select monitoring.invoke_edge_function('check-edge-functions', '{"source":"cron"}')$cmd$,
-   'Lists edge functions, reads their logs, pings health_check_url, judges them');
+   'Lists edge functions, reads their logs, asks health_check_url, judges them');
 
 -- --- nobody but the owner ---
 

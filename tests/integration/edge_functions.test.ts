@@ -244,10 +244,10 @@ Deno.test("a health check that fails twice is an incident, one that answers agai
   assert.deepEqual(await openIncidents(hub), []);
   const logged = await hub.sql`select source, status from job_health_log order by collected_at`;
   assert.deepEqual(logged.map((row) => Object.values(row)), [
-    ["ping", "success"],
-    ["ping", "failed"],
-    ["ping", "failed"],
-    ["ping", "success"],
+    ["health_check", "success"],
+    ["health_check", "failed"],
+    ["health_check", "failed"],
+    ["health_check", "success"],
   ]);
 });
 

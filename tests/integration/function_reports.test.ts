@@ -7,6 +7,7 @@ import { serveReceiver } from "../../supabase/functions/_shared/http/receive.ts"
 import { triggerInput } from "../../supabase/functions/_shared/http/trigger.ts";
 import { withExecutionLog } from "../../supabase/functions/with_execution_log.ts";
 import { drainedEvents, gzip } from "../support/drain.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { configFor, recordingLog, watchOnlyOthers } from "../support/functions.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { waitFor } from "../support/wait_for.ts";
@@ -294,6 +295,21 @@ Deno.test("a batch that is too large, sent or unpacked, gets 413; one that is no
   assert.deepEqual(await minutesOf(hub), []);
   const [state] = await hub.sql`select count(*)::int as n from function_log_state`;
   assert.equal(state?.n, 0);
+});
+
+Deno.test("the statements of docs/EDGE_FUNCTIONS.md run on the hub, each changing something", async () => {
+  await using hub = await testDatabase("hub");
+  await hub.sql`
+    insert into job_inventory (project_name, job_type, job_name) values ('smoothed', 'edge_function', 'sync-leads')`;
+  const page = await Deno.readTextFile(new URL("../../docs/EDGE_FUNCTIONS.md", import.meta.url));
+  const statements = readBlocks(page).filter(({ language }) => language === "sql");
+  assert.equal(statements.length, 4);
+  for (const { text } of statements) {
+    const result = await hub.sql.unsafe(text.replaceAll("<ref>", "abcdefghijklmnopqrst"));
+    assert.equal(result.count, 1, text);
+  }
+  const [job] = await hub.sql`select health_check_header from job_inventory`;
+  assert.equal(job?.health_check_header, "apikey: vault:smoothed_key");
 });
 
 Deno.test("old reports go: executions, minutes and digests, so many at a time", async () => {

@@ -11,7 +11,11 @@ import type { JobState } from "../../supabase/functions/_shared/domain/hub.ts";
 import { countDrained } from "../../supabase/functions/_shared/rules/drained_events.ts";
 import { recentInvocations } from "../../supabase/functions/_shared/rules/invocations.ts";
 import { judgeFunction } from "../../supabase/functions/_shared/rules/judge_function.ts";
-import { isPingDue, judgePing, statusMatches } from "../../supabase/functions/_shared/rules/pings.ts";
+import {
+  isHealthCheckDue,
+  judgeHealthAnswer,
+  statusMatches,
+} from "../../supabase/functions/_shared/rules/health_answers.ts";
 import { HOUR, inventoryJob, knowledge, MINUTE, NOON } from "../support/facts.ts";
 
 function minute(
@@ -47,7 +51,7 @@ function known(over: Partial<FunctionKnowledge> = {}): FunctionKnowledge {
     jobInventoryId: job.id,
     expectations: NO_EXPECTATIONS,
     deployed: null,
-    ping: null,
+    health: null,
     minutes,
     newMinutes: [],
     lastInvocationAt: minutes.length === 0 ? null : Math.max(...minutes.map(({ minute }) => minute)),
@@ -57,7 +61,7 @@ function known(over: Partial<FunctionKnowledge> = {}): FunctionKnowledge {
   };
 }
 
-const NO_FACTS: EdgeFacts = { deployed: null, pings: new Map(), logs: null };
+const NO_FACTS: EdgeFacts = { deployed: null, healthAnswers: new Map(), logs: null };
 
 function edge(over: Partial<EdgeKnowledge["logs"]> = {}): EdgeKnowledge {
   const logs = {
@@ -241,18 +245,18 @@ Deno.test("a slow answer is counted only where it is also a good one", () => {
     failuresInARow: 0,
     slowInARow: 1,
   } as const;
-  const judged = judgePing(slow, expected, before, NOON);
+  const judged = judgeHealthAnswer(slow, expected, before, NOON);
   assert.deepEqual([judged.outcome, judged.slow, judged.slowInARow], ["success", true, 2]);
-  const failed = judgePing({ ...slow, httpStatus: 500 }, expected, before, NOON);
+  const failed = judgeHealthAnswer({ ...slow, httpStatus: 500 }, expected, before, NOON);
   assert.deepEqual([failed.outcome, failed.slow, failed.failuresInARow], ["failed", false, 1]);
 });
 
 Deno.test("a webhook with a schedule is asked once for each slot, anything else at every look", () => {
-  assert.ok(isPingDue(null, NOON, NOON));
-  assert.ok(isPingDue("0 * * * *", null, NOON));
-  assert.ok(isPingDue("0 * * * *", NOON - MINUTE, NOON + MINUTE));
-  assert.ok(!isPingDue("0 * * * *", NOON + MINUTE, NOON + 10 * MINUTE));
-  assert.ok(isPingDue("not a schedule", NOON, NOON));
+  assert.ok(isHealthCheckDue(null, NOON, NOON));
+  assert.ok(isHealthCheckDue("0 * * * *", null, NOON));
+  assert.ok(isHealthCheckDue("0 * * * *", NOON - MINUTE, NOON + MINUTE));
+  assert.ok(!isHealthCheckDue("0 * * * *", NOON + MINUTE, NOON + 10 * MINUTE));
+  assert.ok(isHealthCheckDue("not a schedule", NOON, NOON));
 });
 
 const OPTIONS = { now: NOON, isOwn: (name: string) => name.startsWith("receive-") };
@@ -309,7 +313,7 @@ Deno.test("countDrained() reads metadata nested, in one-element arrays, and with
 
 Deno.test("countDrained() drops the receivers' own events and health checks, and passes over everything else", () => {
   const own = event({}, { request: { pathname: "/functions/v1/receive-log-drain/smoothed?x=1" } });
-  const ping = event({}, {
+  const healthCheck = event({}, {
     request: { pathname: "/sync-leads", headers: { user_agent: "supabase-job-monitor/1 (health check)" } },
   });
   const others = [
@@ -325,6 +329,6 @@ Deno.test("countDrained() drops the receivers' own events and health checks, and
     event({}, { response: { status_code: 99_999 } }),
     { timestamp: NOON, metadata: { function_id: "f-1", level: "log" } },
   ];
-  const { minutes, ...counts } = countDrained([own, ping, ...others], OPTIONS);
+  const { minutes, ...counts } = countDrained([own, healthCheck, ...others], OPTIONS);
   assert.deepEqual([minutes, counts], [[], { events: 13, counted: 0, dropped: 2, ignored: 11 }]);
 });

@@ -1,4 +1,4 @@
-/** The line for edge functions: config → facts (list, logs, pings) → evaluate → record, projects side by side. */
+/** The line for edge functions: config → facts (list, logs, health checks) → evaluate → record, projects side by side. */
 import type postgres from "postgres";
 import type { Clock } from "../_shared/clock.ts";
 import type { Config } from "../_shared/config.ts";
@@ -29,7 +29,7 @@ import {
   type ManagedProject,
   type ManagementApi,
 } from "../_shared/sources/management_api.ts";
-import { pingAll } from "./ping_all.ts";
+import { askAll } from "./ask_health.ts";
 
 /** What a check needs of the world. */
 export interface EdgeCheckDeps {
@@ -74,8 +74,8 @@ export interface EdgeCheckReport extends StatusCounts {
   projects: ProjectEdgeReport[];
 }
 
-/** Pings begin no later than this after the check: the runtime gives 150 s, and recording wants some of it. */
-const PING_BUDGET_MS = 90_000;
+/** Health checks begin no later than this after the check: the runtime gives 150 s, and recording wants some of it. */
+const HEALTH_BUDGET_MS = 90_000;
 
 /** One token is one caller: what a project was refused, the others of the same check do not ask. */
 interface Gate {
@@ -150,9 +150,9 @@ async function readFacts(
   const knowledge = await readKnowledge(sql, project.name);
   const edge = await readEdgeKnowledge(sql, project.name);
   const now = () => clock().getTime();
-  const pinging = pingAll({ sql, config, now, deadline: now() + PING_BUDGET_MS }, knowledge, edge);
-  const [managed, pings] = await Promise.all([readManaged(deps, gate, project, edge), pinging]);
-  return { ...managed, pings };
+  const asking = askAll({ sql, config, now, deadline: now() + HEALTH_BUDGET_MS }, knowledge, edge);
+  const [managed, healthAnswers] = await Promise.all([readManaged(deps, gate, project, edge), asking]);
+  return { ...managed, healthAnswers };
 }
 
 /** What the Management API tells, where it can be asked. */
@@ -161,7 +161,7 @@ async function readManaged(
   gate: Gate,
   { name, ref }: { name: string; ref: string | null },
   edge: EdgeKnowledge,
-): Promise<Omit<ReadFacts, "pings">> {
+): Promise<Omit<ReadFacts, "healthAnswers">> {
   const { url, token } = config.managementApi;
   if (token === null || ref === null) return { deployed: null, logs: null, errors: [] };
   const [api, managed] = [{ url, token }, { name, ref }];
@@ -207,7 +207,7 @@ async function judge(
 ): Promise<ProjectEdgeReport> {
   const knowledge: HubKnowledge = await readKnowledge(deps.sql, project.name);
   const edge = await readEdgeKnowledge(deps.sql, project.name, facts.logs?.minutes ?? []);
-  const { observations, functions, pings, reports } = evaluateEdge(
+  const { observations, functions, healthChecks, reports } = evaluateEdge(
     project,
     facts,
     knowledge,
@@ -217,7 +217,7 @@ async function judge(
   );
   const recorded = dryRun
     ? NOTHING_RECORDED
-    : await recordEdge(deps.sql, observations, { functions, pings, logs: facts.logs });
+    : await recordEdge(deps.sql, observations, { functions, healthChecks, logs: facts.logs });
   const changes = (observations.changes ?? []).map(({ jobName, change }) => ({ job: jobName, change }));
   return report(project.name, "ok", facts.errors, changes, reports, recorded);
 }

@@ -12,9 +12,9 @@ export interface DeployedFunction {
 }
 
 /** What every health check calls itself, so that no source counts it as an invocation. */
-export const PING_USER_AGENT = "supabase-job-monitor/1 (health check)";
-/** How each version of {@link PING_USER_AGENT} begins. */
-export const PING_USER_AGENT_PREFIX = "supabase-job-monitor/";
+export const HEALTH_CHECK_AGENT = "supabase-job-monitor/1 (health check)";
+/** How each version of {@link HEALTH_CHECK_AGENT} begins. */
+export const HEALTH_CHECK_AGENT_PREFIX = "supabase-job-monitor/";
 
 /** Who saw an invocation: the logs of the Management API, a log drain, the wrapper in the function itself. */
 export const invocationSource = z.enum(["log", "drain", "wrapper"]);
@@ -82,7 +82,7 @@ export const DEFAULTS = {
 } as const;
 
 /** What asking a health check's URL came to. It holds nothing of the answer's body. */
-export type Ping =
+export type HealthAnswer =
   | { kind: "answered"; httpStatus: number; latencyMs: number; bodyMatched: boolean | null }
   | { kind: "timeout"; timeoutMs: number }
   | { kind: "unreachable" }
@@ -90,13 +90,13 @@ export type Ping =
   | { kind: "refused"; reason: string };
 
 /** `unknown`: it could not be asked. */
-export const pingOutcome = z.enum(["success", "failed", "unknown"]);
-export type PingOutcome = z.infer<typeof pingOutcome>;
+export const healthCheckOutcome = z.enum(["success", "failed", "unknown"]);
+export type HealthCheckOutcome = z.infer<typeof healthCheckOutcome>;
 
-/** A ping and what it counts as. */
-export interface JudgedPing {
+/** An answer and what it counts as. */
+export interface JudgedHealthCheck {
   at: number;
-  outcome: PingOutcome;
+  outcome: HealthCheckOutcome;
   httpStatus: number | null;
   latencyMs: number | null;
   /** What is wrong, safe to show; `null` where nothing is. */
@@ -108,9 +108,9 @@ export interface JudgedPing {
 }
 
 /** The last health check of a function or webhook, as the hub keeps it. */
-export interface PingState {
+export interface HealthCheckState {
   checkedAt: number;
-  outcome: PingOutcome;
+  outcome: HealthCheckOutcome;
   message: string | null;
   latencyMs: number | null;
   failuresInARow: number;
@@ -142,7 +142,7 @@ export interface FunctionKnowledge {
   jobInventoryId: string;
   expectations: Expectations;
   deployed: DeployedFunction | null;
-  ping: PingState | null;
+  health: HealthCheckState | null;
   /** Of the last 24 hours: each source's newest minutes, as many as the error rate is taken of. */
   minutes: InvocationMinute[];
   /** Minutes that were not yet logged, likewise of each source. */
@@ -166,7 +166,7 @@ export interface EdgeFacts {
   /** `null`: nobody could or would ask the Management API. */
   deployed: DeployedFunction[] | null;
   /** By `jobInventoryId`; only those that were due. */
-  pings: ReadonlyMap<string, Ping>;
+  healthAnswers: ReadonlyMap<string, HealthAnswer>;
   /** What reading the logs came to; `null`: they were not asked. */
   logs: LogReading | null;
 }

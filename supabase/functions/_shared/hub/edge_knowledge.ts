@@ -4,9 +4,9 @@ import { z } from "zod";
 import {
   DEFAULTS,
   type EdgeKnowledge,
+  healthCheckOutcome,
   type InvocationMinute,
   invocationSource,
-  pingOutcome,
 } from "../domain/edge_function.ts";
 import { hubError } from "./client.ts";
 import { minuteRows } from "./edge_record.ts";
@@ -46,9 +46,9 @@ const functionKnowledge = z.object({
     version: z.number(),
     deployedAt: instant,
   }).nullable(),
-  ping: z.object({
+  health: z.object({
     checkedAt: z.number(),
-    outcome: pingOutcome,
+    outcome: healthCheckOutcome,
     message: text,
     latencyMs: z.number().nullable(),
     failuresInARow: z.number(),
@@ -179,7 +179,7 @@ const QUERY = `
         'deployed', case when e.job_inventory_id is not null then jsonb_build_object(
           'functionId', e.function_id, 'slug', j.job_name, 'status', e.status, 'version', e.version,
           'deployedAt', ${ms("e.deployed_at")}) end,
-        'ping', case when h.job_inventory_id is not null then jsonb_build_object(
+        'health', case when h.job_inventory_id is not null then jsonb_build_object(
           'checkedAt', ${ms("h.checked_at")}, 'outcome', h.outcome, 'message', h.message,
           'latencyMs', h.latency_ms, 'failuresInARow', h.failures_in_a_row, 'slowInARow', h.slow_in_a_row) end,
         'minutes', coalesce(r.minutes, '[]'),

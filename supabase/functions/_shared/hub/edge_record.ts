@@ -1,6 +1,6 @@
 /** Records what was seen of edge functions, in the transaction that records the observations judged from it. */
 import type postgres from "postgres";
-import type { DeployedFunction, JudgedPing, LogReading } from "../domain/edge_function.ts";
+import type { DeployedFunction, JudgedHealthCheck, LogReading } from "../domain/edge_function.ts";
 import type { Observations } from "../domain/observation.ts";
 import { hubError } from "./client.ts";
 import { type Recorded, toJson, toPayload, toRecorded } from "./record.ts";
@@ -9,7 +9,7 @@ import { type Recorded, toJson, toPayload, toRecorded } from "./record.ts";
 export interface EdgeSeen {
   functions?: readonly (DeployedFunction & { jobInventoryId: string })[];
   /** By `jobInventoryId`. */
-  pings?: ReadonlyMap<string, JudgedPing>;
+  healthChecks?: ReadonlyMap<string, JudgedHealthCheck>;
   logs?: LogReading | null;
 }
 
@@ -47,7 +47,9 @@ export async function tidyReports(sql: postgres.Sql): Promise<void> {
   }
 }
 
-function seenRow({ functions = [], pings = new Map(), logs = null }: EdgeSeen): Record<string, unknown> {
+function seenRow(
+  { functions = [], healthChecks = new Map(), logs = null }: EdgeSeen,
+): Record<string, unknown> {
   return {
     functions: functions.map((one) => ({
       job_inventory_id: one.jobInventoryId,
@@ -56,15 +58,15 @@ function seenRow({ functions = [], pings = new Map(), logs = null }: EdgeSeen): 
       version: one.version,
       deployed_at: iso(one.deployedAt),
     })),
-    health_checks: [...pings].map(([id, ping]) => ({
+    health_checks: [...healthChecks].map(([id, check]) => ({
       job_inventory_id: id,
-      checked_at: iso(ping.at),
-      outcome: ping.outcome,
-      http_status: ping.httpStatus,
-      latency_ms: ping.latencyMs,
-      message: ping.message,
-      failures_in_a_row: ping.failuresInARow,
-      slow_in_a_row: ping.slowInARow,
+      checked_at: iso(check.at),
+      outcome: check.outcome,
+      http_status: check.httpStatus,
+      latency_ms: check.latencyMs,
+      message: check.message,
+      failures_in_a_row: check.failuresInARow,
+      slow_in_a_row: check.slowInARow,
     })),
     ...(logs === null ? {} : {
       minutes: minuteRows(logs.minutes),

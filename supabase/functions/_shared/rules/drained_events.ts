@@ -1,5 +1,5 @@
 /** What a log drain sends, read leniently: one strange event is passed over, never a lost batch. */
-import { PING_USER_AGENT_PREFIX } from "../domain/edge_function.ts";
+import { HEALTH_CHECK_AGENT_PREFIX } from "../domain/edge_function.ts";
 import type { DrainedMinute } from "../domain/report.ts";
 
 /** What a batch came to. */
@@ -37,8 +37,9 @@ export function countDrained(events: readonly unknown[], options: DrainOptions):
   for (const event of events) {
     const seen = invocationOf(event, options.now);
     if (seen === null) batch.ignored++;
-    else if (seen.isPing || (seen.functionName !== null && options.isOwn(seen.functionName))) batch.dropped++;
-    else {
+    else if (seen.isHealthCheck || (seen.functionName !== null && options.isOwn(seen.functionName))) {
+      batch.dropped++;
+    } else {
       batch.counted++;
       add(minutes, seen);
     }
@@ -53,7 +54,7 @@ interface Invocation {
   minute: number;
   status: number;
   durationMs: number;
-  isPing: boolean;
+  isHealthCheck: boolean;
 }
 
 function add(minutes: Map<string, DrainedMinute>, seen: Invocation): void {
@@ -88,7 +89,7 @@ function invocationOf(event: unknown, now: number): Invocation | null {
     minute: Math.floor(at / MINUTE_MS) * MINUTE_MS,
     status,
     durationMs: Math.min(Math.max(duration, 0), 24 * 60 * MINUTE_MS),
-    isPing: typeof agent === "string" && agent.startsWith(PING_USER_AGENT_PREFIX),
+    isHealthCheck: typeof agent === "string" && agent.startsWith(HEALTH_CHECK_AGENT_PREFIX),
   };
 }
 

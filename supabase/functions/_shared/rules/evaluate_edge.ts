@@ -3,7 +3,7 @@ import {
   type EdgeFacts,
   type EdgeKnowledge,
   type FunctionKnowledge,
-  type JudgedPing,
+  type JudgedHealthCheck,
   NO_EXPECTATIONS,
 } from "../domain/edge_function.ts";
 import type { HubKnowledge, InventoryJob } from "../domain/hub.ts";
@@ -24,7 +24,7 @@ export interface EdgeEvaluation {
   observations: Observations;
   functions: IdentifiedFunction[];
   /** By `jobInventoryId`. */
-  pings: Map<string, JudgedPing>;
+  healthChecks: Map<string, JudgedHealthCheck>;
   reports: FunctionReport[];
 }
 
@@ -69,7 +69,9 @@ export function evaluateEdge(
       ],
     },
     functions: inventory.functions,
-    pings: new Map(judged.flatMap(({ state, ping }) => ping === null ? [] : [[state.jobInventoryId, ping]])),
+    healthChecks: new Map(
+      judged.flatMap(({ state, health }) => health === null ? [] : [[state.jobInventoryId, health]]),
+    ),
     reports: judged.map(({ report }) => report),
   };
 }
@@ -100,14 +102,14 @@ function isJudged(job: InventoryJob, edge: EdgeKnowledge, knowledge: HubKnowledg
     one.subjectKind === "job" && one.subjectId === job.id
   );
   if (job.jobType === "webhook") {
-    const pinged = incidents.some(({ code }) => PING_CODES.has(code));
-    return pinged || (job.removedAt === null && expectations.healthCheckUrl !== null);
+    const asked = incidents.some(({ code }) => HEALTH_CODES.has(code));
+    return asked || (job.removedAt === null && expectations.healthCheckUrl !== null);
   }
   return job.removedAt === null || isExpected(job, expectations) || incidents.length > 0;
 }
 
 /** Incidents of health checks, which nobody else ends. */
-const PING_CODES: ReadonlySet<string> = new Set(["unhealthy", "health_check_refused", "slow"]);
+const HEALTH_CODES: ReadonlySet<string> = new Set(["unhealthy", "health_check_refused", "slow"]);
 
 function newJob(job: { id: string; jobName: string; active: boolean }, now: number): InventoryJob {
   return {
@@ -132,7 +134,7 @@ function firstSeen({ id, jobName }: InventoryJob, { logs }: EdgeFacts): Function
     jobInventoryId: id,
     expectations: NO_EXPECTATIONS,
     deployed: null,
-    ping: null,
+    health: null,
     minutes,
     newMinutes: minutes,
     lastInvocationAt: minutes.length === 0 ? null : Math.max(...minutes.map(({ minute }) => minute)),

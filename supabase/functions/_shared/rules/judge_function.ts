@@ -6,7 +6,7 @@ import {
   type EdgeKnowledge,
   type FunctionKnowledge,
   type InvocationMinute,
-  type JudgedPing,
+  type JudgedHealthCheck,
   type LogReading,
   type LogState,
 } from "../domain/edge_function.ts";
@@ -20,7 +20,7 @@ import { invocationThreshold, isRateExceeded } from "./edge_checks/failing.ts";
 import { isExpected } from "./edge_checks/removed.ts";
 import { bestSource, ratePhrase, recentInvocations, sumCounts } from "./invocations.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
-import { judgePing } from "./pings.ts";
+import { judgeHealthAnswer } from "./health_answers.ts";
 import { formatDuration } from "./text.ts";
 
 /** Logs come late: minutes younger than this are judged, but not yet logged. */
@@ -46,7 +46,7 @@ export interface FunctionReport {
 export interface JudgedFunction {
   state: JobState;
   runs: LoggedRun[];
-  ping: JudgedPing | null;
+  health: JudgedHealthCheck | null;
   transitions: IncidentTransition[];
   report: FunctionReport;
 }
@@ -69,18 +69,21 @@ export function judgeFunction(
   now: number,
 ): JudgedFunction {
   const previous = knowledge.states.get(job.id) ?? null;
-  const asked = facts.pings.get(job.id);
-  const ping = asked === undefined ? null : judgePing(asked, own.expectations, own.ping, now);
-  const view = viewOf(job, own, facts, edge, ping, now);
+  const asked = facts.healthAnswers.get(job.id);
+  const health = asked === undefined ? null : judgeHealthAnswer(asked, own.expectations, own.health, now);
+  const view = viewOf(job, own, facts, edge, health, now);
   const conclusion = conclude(view);
   const settled = settledMinutes(own.newMinutes, previous?.judgedUntil ?? null, now);
   const windows = windowRun(view, settled);
-  const runs = [...windows === null ? [] : [windows], ...ping === null ? [] : [pingRun(job.id, ping)]];
-  const state = stateOf(view, conclusion, previous, ping, runs, settled);
+  const runs = [
+    ...windows === null ? [] : [windows],
+    ...health === null ? [] : [healthCheckRun(job.id, health)],
+  ];
+  const state = stateOf(view, conclusion, previous, health, runs, settled);
   return {
     state,
     runs,
-    ping,
+    health,
     transitions: transitions(view, conclusion, state, knowledge),
     report: {
       id: job.id,
@@ -100,7 +103,7 @@ function viewOf(
   own: FunctionKnowledge,
   facts: EdgeFacts,
   edge: EdgeKnowledge,
-  ping: JudgedPing | null,
+  health: JudgedHealthCheck | null,
   now: number,
 ): FunctionView {
   const { expectations } = own;
@@ -111,7 +114,7 @@ function viewOf(
     expectations,
     now,
     deployed: isFunction ? listed ?? own.deployed : null,
-    ping: expectations.healthCheckUrl === null ? null : ping ?? own.ping,
+    health: expectations.healthCheckUrl === null ? null : health ?? own.health,
     recent: isFunction
       ? recentInvocations(own.minutes, expectations.minInvocations ?? DEFAULTS.minInvocations)
       : null,
@@ -156,9 +159,9 @@ function conclude(view: FunctionView): Conclusion {
 
 /** Why a function without a verdict is still not healthy: healthy needs an answer or an invocation that went well. */
 function doubtOf(view: FunctionView): [reason: string, summary: string] | null {
-  const { ping, recent, watched, expectations } = view;
-  if (ping !== null && ping.outcome !== "success") {
-    return ["below_threshold", ping.message ?? "its health check failed"];
+  const { health, recent, watched, expectations } = view;
+  if (health !== null && health.outcome !== "success") {
+    return ["below_threshold", health.message ?? "its health check failed"];
   }
   if (recent !== null && recent.errors === recent.invocations) {
     return [
@@ -166,7 +169,7 @@ function doubtOf(view: FunctionView): [reason: string, summary: string] | null {
       `${recent.failedInARow} of ${invocationThreshold(view)} failures in a row that count as failing`,
     ];
   }
-  if (ping !== null || recent !== null) return null;
+  if (health !== null || recent !== null) return null;
   if (expectations.healthCheckUrl !== null) {
     return ["no_answer_yet", "its health check has not been asked yet"];
   }
@@ -180,9 +183,9 @@ function doubtOf(view: FunctionView): [reason: string, summary: string] | null {
   return ["idle", "no invocation in 24 hours, and none is expected"];
 }
 
-function wellPhrase({ ping, recent }: FunctionView): string {
+function wellPhrase({ health, recent }: FunctionView): string {
   const parts = [
-    ...(ping === null ? [] : ["its health check answered well"]),
+    ...(health === null ? [] : ["its health check answered well"]),
     ...(recent === null ? [] : [ratePhrase(recent)]),
   ];
   return parts.join("; ");
@@ -219,8 +222,8 @@ function windowRun(view: FunctionView, minutes: readonly InvocationMinute[]): Lo
   };
 }
 
-function pingRun(jobInventoryId: string, ping: JudgedPing): LoggedRun {
-  const { outcome, message, at, latencyMs } = ping;
+function healthCheckRun(jobInventoryId: string, health: JudgedHealthCheck): LoggedRun {
+  const { outcome, message, at, latencyMs } = health;
   return {
     jobInventoryId,
     status: outcome,
@@ -228,7 +231,7 @@ function pingRun(jobInventoryId: string, ping: JudgedPing): LoggedRun {
     runAt: at,
     runId: null,
     durationMs: latencyMs,
-    source: "ping",
+    source: "health_check",
   };
 }
 
@@ -236,14 +239,14 @@ function stateOf(
   view: FunctionView,
   conclusion: Conclusion,
   previous: JobState | null,
-  ping: JudgedPing | null,
+  health: JudgedHealthCheck | null,
   runs: readonly LoggedRun[],
   settled: readonly InvocationMinute[],
 ): JobState {
   const { recent, lastInvocationAt } = view;
   const successAt = [
     previous?.lastSuccessAt ?? null,
-    ping?.outcome === "success" ? ping.at : null,
+    health?.outcome === "success" ? health.at : null,
     recent !== null && recent.failedInARow === 0 && recent.invocations > 0 ? recent.newestAt : null,
   ];
   return {
@@ -254,9 +257,9 @@ function stateOf(
     schedule: view.job.schedule,
     slotsSince: null,
     judgedUntil: latest([previous?.judgedUntil ?? null, ...settled.map(({ minute }) => minute)]),
-    lastRunAt: latest([previous?.lastRunAt ?? null, lastInvocationAt, ping?.at ?? null]),
+    lastRunAt: latest([previous?.lastRunAt ?? null, lastInvocationAt, health?.at ?? null]),
     lastSuccessAt: latest(successAt),
-    consecutiveFailures: Math.max(view.ping?.failuresInARow ?? 0, recent?.failedInARow ?? 0),
+    consecutiveFailures: Math.max(view.health?.failuresInARow ?? 0, recent?.failedInARow ?? 0),
     recentRuns: [...previous?.recentRuns ?? [], ...runs.map(recentRunOf)].slice(-RECENT_RUNS),
   };
 }

@@ -1,10 +1,10 @@
 /** Invocations of a project's edge functions, counted per function and minute by the logs themselves. */
 import { z } from "zod";
 import {
+  HEALTH_CHECK_AGENT_PREFIX,
   type InvocationMinute,
   type LogReading,
   type LogState,
-  PING_USER_AGENT_PREFIX,
 } from "../domain/edge_function.ts";
 import { AppError, describeError } from "../errors.ts";
 import { askLogs, type ManagedProject, type ManagementApi } from "./management_api.ts";
@@ -24,13 +24,13 @@ const PAGES = 5;
 const status = "toInt32OrZero(log_attributes['response.status_code'])";
 const duration = "toFloat64OrZero(log_attributes['execution_time_ms'])";
 
-/** Pings of our own are none of anybody's invocations. */
+/** Health checks of our own are none of anybody's invocations. */
 const SQL = "select log_attributes['function_id'] as function_id, " +
   "toUnixTimestamp(toStartOfMinute(timestamp)) as minute, count() as invocations, " +
   `countIf(${status} >= 500) as errors, countIf(${status} >= 400 and ${status} < 500) as client_errors, ` +
   `sum(${duration}) as duration_total_ms, max(${duration}) as duration_max_ms ` +
   "from logs where source = 'function_edge_logs' " +
-  `and log_attributes['request.headers.user_agent'] not like '${PING_USER_AGENT_PREFIX}%' ` +
+  `and log_attributes['request.headers.user_agent'] not like '${HEALTH_CHECK_AGENT_PREFIX}%' ` +
   `group by function_id, minute order by minute asc, function_id asc limit ${ROWS_LIMIT}`;
 
 /** Numbers come as text where ClickHouse counts in 64 bits. */

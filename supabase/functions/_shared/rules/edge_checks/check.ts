@@ -1,5 +1,10 @@
 /** What a check of edge functions is: a pure function from all that is known of one to a verdict, or nothing. */
-import type { DeployedFunction, Expectations, LastFailure, PingState } from "../../domain/edge_function.ts";
+import type {
+  DeployedFunction,
+  Expectations,
+  HealthCheckState,
+  LastFailure,
+} from "../../domain/edge_function.ts";
 import type { InventoryJob } from "../../domain/hub.ts";
 import type { Verdict } from "../checks/check.ts";
 import type { RecentInvocations } from "../invocations.ts";
@@ -14,7 +19,9 @@ export interface FunctionView {
   /** What the Management API says; `null` where it was never asked, or not of this one. */
   deployed: DeployedFunction | null;
   /** The newest health check: of this look, or the last one before. */
-  ping: Pick<PingState, "outcome" | "message" | "latencyMs" | "failuresInARow" | "slowInARow"> | null;
+  health:
+    | Pick<HealthCheckState, "outcome" | "message" | "latencyMs" | "failuresInARow" | "slowInARow">
+    | null;
   /** The newest invocations of 24 hours. */
   recent: RecentInvocations | null;
   /** The newest invocation that is known at all. */

@@ -2,7 +2,7 @@
 import { DEFAULTS } from "../../domain/edge_function.ts";
 import { formatDuration } from "../text.ts";
 import type { FunctionCheck, FunctionView } from "./check.ts";
-import { pingThreshold } from "./unhealthy.ts";
+import { healthCheckThreshold } from "./unhealthy.ts";
 
 export const slow: FunctionCheck = {
   code: "slow",
@@ -14,12 +14,12 @@ export const slow: FunctionCheck = {
 };
 
 function slowHealthCheck(view: FunctionView): string | null {
-  const { expectations, ping } = view;
-  if (expectations.healthCheckUrl === null || ping === null || ping.latencyMs === null) return null;
-  if (ping.slowInARow < pingThreshold(view)) return null;
+  const { expectations, health } = view;
+  if (expectations.healthCheckUrl === null || health === null || health.latencyMs === null) return null;
+  if (health.slowInARow < healthCheckThreshold(view)) return null;
   const limit = expectations.healthCheckMaxMs ?? DEFAULTS.healthCheckMaxMs;
-  return `its health check took ${Math.round(ping.latencyMs)} ms, more than ${limit} ms, ` +
-    `${ping.slowInARow} times in a row`;
+  return `its health check took ${Math.round(health.latencyMs)} ms, more than ${limit} ms, ` +
+    `${health.slowInARow} times in a row`;
 }
 
 /** `max_runtime_minutes`, for which an owner has to ask, against the average of the newest invocations. */

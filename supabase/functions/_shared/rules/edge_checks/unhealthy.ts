@@ -5,17 +5,17 @@ import type { FunctionCheck, FunctionView, Verdict } from "./check.ts";
 export const unhealthy: FunctionCheck = {
   code: "unhealthy",
   evaluate(view) {
-    const { job, expectations, ping } = view;
-    if (job.removedAt !== null || expectations.healthCheckUrl === null || ping === null) return null;
-    if (ping.outcome === "success" || ping.failuresInARow < pingThreshold(view)) return null;
-    if (ping.outcome === "unknown") return notAsked(ping.message);
-    const inARow = ping.failuresInARow > 1 ? `, ${ping.failuresInARow} times in a row` : "";
+    const { job, expectations, health } = view;
+    if (job.removedAt !== null || expectations.healthCheckUrl === null || health === null) return null;
+    if (health.outcome === "success" || health.failuresInARow < healthCheckThreshold(view)) return null;
+    if (health.outcome === "unknown") return notAsked(health.message);
+    const inARow = health.failuresInARow > 1 ? `, ${health.failuresInARow} times in a row` : "";
     return {
       code: "unhealthy",
       gravity: "outage",
       status: "failed",
-      summary: `${ping.message ?? "its health check failed"}${inARow}`,
-      detail: { consecutiveFailures: ping.failuresInARow },
+      summary: `${health.message ?? "its health check failed"}${inARow}`,
+      detail: { consecutiveFailures: health.failuresInARow },
     };
   },
 };
@@ -33,6 +33,6 @@ function notAsked(message: string | null): Verdict {
 }
 
 /** How many health checks in a row have to fail. */
-export function pingThreshold({ job }: Pick<FunctionView, "job">): number {
+export function healthCheckThreshold({ job }: Pick<FunctionView, "job">): number {
   return job.failureThreshold ?? DEFAULTS.healthCheckThreshold;
 }

@@ -2,9 +2,9 @@
 import {
   DEFAULTS,
   type Expectations,
-  type JudgedPing,
-  type Ping,
-  type PingState,
+  type HealthAnswer,
+  type HealthCheckState,
+  type JudgedHealthCheck,
 } from "../domain/edge_function.ts";
 import { parseSchedule, previousSlot } from "./schedule.ts";
 
@@ -14,17 +14,22 @@ type Expected = Pick<
   "healthCheckStatus" | "healthCheckBody" | "healthCheckTimeoutMs" | "healthCheckMaxMs"
 >;
 
-/** Judges one ping, counting on from the last one. */
-export function judgePing(ping: Ping, expected: Expected, before: PingState | null, at: number): JudgedPing {
-  const message = faultOf(ping, expected);
+/** Judges one answer, counting on from the last one. */
+export function judgeHealthAnswer(
+  answer: HealthAnswer,
+  expected: Expected,
+  before: HealthCheckState | null,
+  at: number,
+): JudgedHealthCheck {
+  const message = faultOf(answer, expected);
   const failed = message !== null;
-  const latencyMs = ping.kind === "answered" ? ping.latencyMs : null;
+  const latencyMs = answer.kind === "answered" ? answer.latencyMs : null;
   const slow = !failed && latencyMs !== null &&
     latencyMs > (expected.healthCheckMaxMs ?? DEFAULTS.healthCheckMaxMs);
   return {
     at,
-    outcome: ping.kind === "refused" ? "unknown" : failed ? "failed" : "success",
-    httpStatus: ping.kind === "answered" ? ping.httpStatus : null,
+    outcome: answer.kind === "refused" ? "unknown" : failed ? "failed" : "success",
+    httpStatus: answer.kind === "answered" ? answer.httpStatus : null,
     latencyMs,
     message,
     slow,
@@ -34,21 +39,21 @@ export function judgePing(ping: Ping, expected: Expected, before: PingState | nu
   };
 }
 
-function faultOf(ping: Ping, expected: Expected): string | null {
-  switch (ping.kind) {
+function faultOf(answer: HealthAnswer, expected: Expected): string | null {
+  switch (answer.kind) {
     case "refused":
-      return `its health check cannot be asked: ${ping.reason}`;
+      return `its health check cannot be asked: ${answer.reason}`;
     case "unreachable":
       return "its health check cannot be reached";
     case "timeout":
-      return `its health check did not answer within ${ping.timeoutMs} ms`;
+      return `its health check did not answer within ${answer.timeoutMs} ms`;
     case "answered": {
       const wanted = expected.healthCheckStatus ?? DEFAULTS.healthCheckStatus;
-      if (!statusMatches(ping.httpStatus, wanted)) {
-        return `its health check answered ${ping.httpStatus} instead of ${wanted}`;
+      if (!statusMatches(answer.httpStatus, wanted)) {
+        return `its health check answered ${answer.httpStatus} instead of ${wanted}`;
       }
-      return ping.bodyMatched === false
-        ? `its health check answered ${ping.httpStatus} without the text of health_check_body`
+      return answer.bodyMatched === false
+        ? `its health check answered ${answer.httpStatus} without the text of health_check_body`
         : null;
     }
   }
@@ -66,7 +71,7 @@ export function statusMatches(status: number, wanted: string): boolean {
  * Whether a health check is due: at every look, or where a schedule is written, once for each of its slots (UTC). A
  * schedule that cannot be read is none.
  */
-export function isPingDue(schedule: string | null, lastAt: number | null, now: number): boolean {
+export function isHealthCheckDue(schedule: string | null, lastAt: number | null, now: number): boolean {
   if (schedule === null || lastAt === null) return true;
   const parsed = parseSchedule(schedule);
   if (parsed.kind === "interval") return now - lastAt >= parsed.seconds * 1000;

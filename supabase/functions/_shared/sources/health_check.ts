@@ -1,13 +1,13 @@
 /** Asks a health check's URL once. What the answer says is looked at and forgotten: it is nobody's to show. */
 import { guardUrl } from "../channels/url_guard.ts";
-import { type Ping, PING_USER_AGENT } from "../domain/edge_function.ts";
+import { HEALTH_CHECK_AGENT, type HealthAnswer } from "../domain/edge_function.ts";
 import { AppError } from "../errors.ts";
 
 /** Bytes of an answer in which text is looked for. */
 const BODY_LIMIT = 65_536;
 
 /** One question; it may hold secrets. */
-export interface PingRequest {
+export interface HealthRequest {
   url: string;
   header: { name: string; value: string } | null;
   /** Text that the answer has to contain; `null`: its body is not read. */
@@ -16,8 +16,8 @@ export interface PingRequest {
   timeoutMs: number;
 }
 
-/** How {@link pingUrl} asks. */
-export interface PingOptions {
+/** How {@link askHealth} asks. */
+export interface HealthOptions {
   /** `host:port` of private hosts that may be asked. */
   allowedHosts: readonly string[];
   fetch?: typeof fetch;
@@ -27,7 +27,7 @@ export interface PingOptions {
  * Asks with GET, follows no redirect, and answers whatever came of it. Only public hosts are asked, by their names: a
  * public name that resolves to a private address is not noticed, which is why nothing of an answer is ever shown.
  */
-export async function pingUrl(request: PingRequest, options: PingOptions): Promise<Ping> {
+export async function askHealth(request: HealthRequest, options: HealthOptions): Promise<HealthAnswer> {
   const { allowedHosts, fetch = globalThis.fetch } = options;
   let url: URL;
   try {
@@ -40,7 +40,7 @@ export async function pingUrl(request: PingRequest, options: PingOptions): Promi
   try {
     const response = await fetch(url, {
       headers: {
-        "user-agent": PING_USER_AGENT,
+        "user-agent": HEALTH_CHECK_AGENT,
         ...(request.header === null ? {} : { [request.header.name]: request.header.value }),
       },
       redirect: "manual",

@@ -1,17 +1,17 @@
 /** Asks every health check that is due, side by side with a bound. */
 import type postgres from "postgres";
-import { DEFAULTS, type EdgeKnowledge, type Ping } from "../_shared/domain/edge_function.ts";
+import { DEFAULTS, type EdgeKnowledge, type HealthAnswer } from "../_shared/domain/edge_function.ts";
 import type { HubKnowledge } from "../_shared/domain/hub.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
 import { resolveSecret } from "../_shared/hub/secrets.ts";
-import { isPingDue } from "../_shared/rules/pings.ts";
-import { pingUrl } from "../_shared/sources/health_ping.ts";
+import { isHealthCheckDue } from "../_shared/rules/health_answers.ts";
+import { askHealth } from "../_shared/sources/health_check.ts";
 
 /** Health checks of a project that are asked at once: with three times ten seconds, 150 functions take two minutes. */
 const LANES = 20;
 
-/** What pinging needs of the world. */
-export interface PingDeps {
+/** What asking needs of the world. */
+export interface HealthDeps {
   sql: postgres.Sql;
   config: {
     outgoingAllowedHosts: readonly string[];
@@ -23,35 +23,35 @@ export interface PingDeps {
 }
 
 /** By `jobInventoryId`, the answer of each that was asked. */
-export async function pingAll(
-  deps: PingDeps,
+export async function askAll(
+  deps: HealthDeps,
   knowledge: HubKnowledge,
   edge: EdgeKnowledge,
-): Promise<Map<string, Ping>> {
+): Promise<Map<string, HealthAnswer>> {
   const due = knowledge.jobs.filter((job) => {
     const own = edge.functions.get(job.id);
     if (own === undefined || own.expectations.healthCheckUrl === null || job.removedAt !== null) return false;
     const schedule = job.jobType === "webhook" ? job.schedule : null;
-    return isPingDue(schedule, own.ping?.checkedAt ?? null, deps.now());
+    return isHealthCheckDue(schedule, own.health?.checkedAt ?? null, deps.now());
   });
-  const pings = new Map<string, Ping>();
+  const answers = new Map<string, HealthAnswer>();
   const waiting = due.values();
   const lane = async () => {
     for (const { id } of waiting) {
       if (deps.now() >= deps.deadline) return;
-      pings.set(id, await pingOne(deps, edge, id));
+      answers.set(id, await askOne(deps, edge, id));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
-  return pings;
+  return answers;
 }
 
-async function pingOne({ sql, config }: PingDeps, edge: EdgeKnowledge, id: string): Promise<Ping> {
+async function askOne({ sql, config }: HealthDeps, edge: EdgeKnowledge, id: string): Promise<HealthAnswer> {
   const { healthCheckUrl, healthCheckHeader, healthCheckBody, healthCheckTimeoutMs } =
     edge.functions.get(id)?.expectations ?? {};
   const secrets = { sql, env: config.secret };
   try {
-    return await pingUrl({
+    return await askHealth({
       url: await resolveSecret(healthCheckUrl ?? "", secrets),
       header: await headerOf(healthCheckHeader ?? null, secrets),
       contains: healthCheckBody ?? null,
