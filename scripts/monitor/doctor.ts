@@ -10,6 +10,7 @@ import { type DoctorFacts, readFacts } from "./doctor_facts.ts";
 import { MonitorError } from "./errors.ts";
 import { task } from "./help.ts";
 import type { Hub } from "./hub_client.ts";
+import { counted } from "./words.ts";
 
 /** Parts of the whole, in the order in which they depend on each other. */
 export type Area = "connection" | "schema" | "schedules" | "runs" | "projects" | "alerts" | "outbox" | "jobs";
@@ -219,7 +220,7 @@ const PROJECT_REMEDIES: Readonly<Record<string, string>> = {
 /** Whether each project can be read, and by a role that sees enough. */
 export function judgeProjects(audited: readonly ProjectAudit[], facts: DoctorFacts | null): Finding[] {
   const findings = audited.flatMap(({ project, status, errors, jobs }) => {
-    if (errors.length === 0) return [ok("projects", `${project} can be read, ${jobs} jobs`)];
+    if (errors.length === 0) return [ok("projects", `${project} can be read, ${counted(jobs, "job")}`)];
     return errors.map(({ code, message }) =>
       // jobs were read where only the edge functions could not be
       (status === "ok" ? warn : fail)(

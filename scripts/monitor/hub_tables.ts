@@ -72,7 +72,7 @@ export function readJobs(hub: Hub, { project, name, which = "existing" }: JobFil
              p.settings ->> 'timeZone' as time_zone, p.settings ->> 'pgCronVersion' as pg_cron_version, i.active,
              i.expected_interval_minutes::float8, i.description, i.success_criteria, i.criticality, i.alert_channel,
              i.owner, i.runbook_url, i.grace_minutes::float8, i.max_runtime_minutes::float8, i.failure_threshold,
-             i.min_rows::float8, i.check_body_ok, i.warnings, i.success_check_sql, i.first_seen_at, i.last_seen_at, i.removed_at,
+             i.min_rows::float8, i.check_body_ok, to_jsonb(i.warnings) as warnings, i.success_check_sql, i.first_seen_at, i.last_seen_at, i.removed_at,
              s.status, s.verdict, s.summary, s.status_since, s.last_run_at, s.last_success_at,
              s.consecutive_failures, s.checked_at
       from public.job_inventory i

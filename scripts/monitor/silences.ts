@@ -255,6 +255,9 @@ const idRow = z.object({ id: z.string() });
 export async function writeSilence(hub: Hub, checked: CheckedSilence): Promise<MadeSilence> {
   const { project, jobs, until, repeat, by, reason } = checked;
   await expectProject(hub, project);
+  const fitting = (await readJobs(hub, { project: project ?? undefined }))
+    .filter(({ job_name }) => matchesGlob(jobs, job_name))
+    .map(({ project_name, job_name }) => `${project_name}/${job_name}`);
   const end = until === null ? null : new Date(until).toISOString();
   const [made] = await hub.rows(
     "silence",
@@ -268,9 +271,6 @@ export async function writeSilence(hub: Hub, checked: CheckedSilence): Promise<M
   );
   const silence = (await readSilences(hub)).find(({ id }) => id === made?.id);
   if (silence === undefined) throw new MonitorError("not_found", "The silence has just been deleted");
-  const fitting = (await readJobs(hub, { project: project ?? undefined }))
-    .filter(({ job_name }) => matchesGlob(jobs, job_name))
-    .map(({ project_name, job_name }) => `${project_name}/${job_name}`);
   const warnings = fitting.length > 0 || jobs === "*" ? [] : [
     `No job is called "${jobs}"${
       project === null ? "" : ` in project "${project}"`

@@ -276,7 +276,7 @@ begin
   -- last, since it locks the log until the end
   begin
     v_done := v_done || jsonb_build_object('partitions', monitoring.purge_log_partitions());
-  exception when lock_not_available then
+  exception when lock_not_available or deadlock_detected then
     v_done := v_done || jsonb_build_object('partitions', 0, 'postponed', 'job_health_log is in use: its old partitions go next time');
   end;
   return v_done;

@@ -84,9 +84,9 @@ Deno.test("a lease that ran out is claimed again, and its old holder can neither
     assert.ok(alive);
     assert.equal(alive.attempts, 2);
     const rendered = { body: { x: 1 }, plain: "x" };
-    assert.equal(await storeRendered(stage.hub, dead, rendered), false);
+    assert.equal(await storeRendered(stage.hub, dead, rendered), null);
     assert.equal(await settleDelivery(stage.hub, dead, { kind: "sent", providerId: "1" }), false);
-    assert.equal(await storeRendered(stage.hub, alive, rendered), true);
+    assert.deepEqual(await storeRendered(stage.hub, alive, rendered), rendered);
     assert.equal(await settleDelivery(stage.hub, alive, { kind: "sent", providerId: "2" }), true);
     assert.equal(
       await settleDelivery(stage.hub, alive, { kind: "permanent", error: "x", about: "target" }),

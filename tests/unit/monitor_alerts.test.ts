@@ -103,7 +103,7 @@ Deno.test("silence passes on what was typed and tells which jobs it fits", async
     by: "dana",
   }]);
   assert.match(stdout, /✓ Silenced sync_\* in smoothed, until 2026-11-21 14:00 UTC, in 2 h\n/);
-  assert.match(stdout, /1 job now: smoothed\/sync_leads\n {2}End it with: unsilence 3f9a12cd/);
+  assert.match(stdout, /1 job now: smoothed\/sync_leads\n {2}End it with: .* monitor unsilence 3f9a12cd/);
   assert.equal(stderr, "! careful\n");
 });
 

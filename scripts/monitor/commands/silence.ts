@@ -6,7 +6,7 @@ import type { ListedSilence, MadeSilence, SilenceRequest } from "../../monitorin
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { MonitorError } from "../errors.ts";
 import { prefixFault } from "../find_by_prefix.ts";
-import { examples } from "../help.ts";
+import { examples, task } from "../help.ts";
 import { checkSilence } from "../silences.ts";
 import { type Cell, type Column, tableLines } from "../table.ts";
 import { counted, isUtc, relative } from "../words.ts";
@@ -152,7 +152,7 @@ function* madeLines(
   const shown = jobs.slice(0, SHOWN_JOBS).map(oneLine).join(", ");
   const more = jobs.length > SHOWN_JOBS ? `, … ${jobs.length - SHOWN_JOBS} more` : "";
   if (jobs.length > 0) yield paint.dim(`  ${counted(jobs.length, "job")} now: ${shown}${more}`);
-  yield paint.dim(`  End it with: unsilence ${silence.id.slice(0, 8)}`);
+  yield paint.dim(`  End it with: ${task(`unsilence ${silence.id.slice(0, 8)}`)}`);
 }
 
 function whatOf({ job_pattern, project_name }: ListedSilence): string {

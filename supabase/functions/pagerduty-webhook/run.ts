@@ -47,7 +47,7 @@ export async function runPagerDutyWebhook(
   const meant = NEWS[event_type];
   const key = data?.incident_key ?? null;
   if (meant === undefined || key === null) {
-    log.info("event passed over", { event: event_type });
+    log.info("event passed over", { news: event_type });
     return { event: event_type, incidents: 0, changed: 0 };
   }
   const name = cut(oneLine(agent?.summary ?? ""), NAME_LIMIT);
@@ -60,7 +60,7 @@ export async function runPagerDutyWebhook(
     at,
   });
   log.info(followed.incidents === 0 ? "event of an alert that is not ours" : "event followed", {
-    event: event_type,
+    news: event_type,
     by,
     number: data?.number ?? null,
     ...followed,

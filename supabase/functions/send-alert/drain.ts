@@ -94,7 +94,7 @@ async function sendOne(run: Run, delivery: ClaimedDelivery, inTime: () => boolea
   const error = "error" in settlement ? { error: settlement.error } : {};
   const note = notes.length > 0 ? { note: notes.join("; ") } : {};
   run.deps.log[settlement.kind === "sent" ? "info" : "warn"]("delivery attempted", {
-    ...{ delivery_id: id, channel, event, attempts, result: settlement.kind, settled },
+    ...{ delivery_id: id, channel, news: event, attempts, result: settlement.kind, settled },
     ...error,
     ...note,
   });

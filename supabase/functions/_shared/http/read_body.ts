@@ -1,6 +1,5 @@
 /** The body of a request as a JSON object, bounded. */
 import { AppError } from "../errors.ts";
-import { readStream } from "./read_stream.ts";
 
 /** Bytes that a request may have: ours have a few hundred. */
 const BODY_LIMIT = 64 * 1024;
@@ -19,8 +18,8 @@ export async function readBody(request: Request): Promise<unknown> {
  *
  * @throws {AppError} `bad_request` where it is longer.
  */
-export async function readBytes(request: Request, limit: number): Promise<Uint8Array> {
-  const bytes = await readStream(request.body, limit);
+export async function readBytes(request: Request, limit: number): Promise<ArrayBuffer> {
+  const bytes = await readBounded(request, limit);
   if (bytes === null) throw refusal(`it has more than ${limit} bytes`);
   return bytes;
 }
@@ -30,7 +29,7 @@ export async function readBytes(request: Request, limit: number): Promise<Uint8A
  *
  * @throws {AppError} `bad_request` where it is not UTF-8, not JSON or not an object.
  */
-export function parseBody(bytes: Uint8Array): unknown {
+export function parseBody(bytes: ArrayBuffer): unknown {
   let body: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -46,4 +45,22 @@ export function parseBody(bytes: Uint8Array): unknown {
 
 function refusal(why: string): AppError {
   return new AppError("bad_request", `Cannot read the body: ${why}`, { faults: [`body: ${why}`] });
+}
+
+async function readBounded(request: Request, limit: number): Promise<ArrayBuffer | null> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length;
+    if (size > limit) return null;
+    chunks.push(chunk);
+  }
+  const buffer = new ArrayBuffer(size);
+  const whole = new Uint8Array(buffer);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return buffer;
 }

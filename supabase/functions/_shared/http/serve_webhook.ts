@@ -15,7 +15,7 @@ export interface WebhookDefinition<Input> {
   /** As in the URL. */
   name: string;
   /** Whether the vendor sent it. */
-  authenticate(headers: Headers, body: Uint8Array): Promise<boolean>;
+  authenticate(headers: Headers, body: ArrayBuffer): Promise<boolean>;
   /** What we need of the body. */
   input: z.ZodType<Input>;
   /** Status of the answer where all went well. */

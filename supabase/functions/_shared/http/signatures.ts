@@ -20,7 +20,7 @@ export async function isSecret(given: string | null, secrets: readonly string[])
  */
 export async function isSigned(
   header: string | null,
-  body: Uint8Array,
+  body: BufferSource,
   secrets: readonly string[],
 ): Promise<boolean> {
   // more than any rotation has is work for nothing
@@ -32,14 +32,14 @@ export async function isSigned(
   return given.reduce((matches, signature) => matches + countEqual(signature, expected), 0) > 0;
 }
 
-async function digestOf(bytes: Uint8Array): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as BufferSource));
+async function digestOf(bytes: BufferSource): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-async function hmacOf(secret: string, body: Uint8Array): Promise<Uint8Array> {
+async function hmacOf(secret: string, body: BufferSource): Promise<Uint8Array> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", encoder.encode(secret), algorithm, false, ["sign"]);
-  return new Uint8Array(await crypto.subtle.sign("HMAC", key, body as BufferSource));
+  return new Uint8Array(await crypto.subtle.sign("HMAC", key, body));
 }
 
 function bytesOf(hex: string): Uint8Array {

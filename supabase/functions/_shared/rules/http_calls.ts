@@ -84,6 +84,15 @@ export function judgeCalls({ jobInventoryId, calls, before, runs, bodyOk }: Call
   };
 }
 
+/** Runs for an alert: one whose calls failed is shown as failed, whatever pg_cron says. */
+export function asTheirCallsEnded(runs: readonly RecentRun[], calls: readonly RecentCall[]): RecentRun[] {
+  const outcomes = new Map(calls.map(({ runId, outcome }) => [runId, outcome]));
+  return runs.map((run) => {
+    const outcome = run.runId === null ? undefined : outcomes.get(run.runId);
+    return run.status !== "success" || outcome === undefined ? run : { ...run, status: outcome };
+  });
+}
+
 /** Where the next look goes on. */
 export function nextReading(
   http: HttpFacts | null | undefined,

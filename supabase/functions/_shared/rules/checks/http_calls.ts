@@ -37,7 +37,7 @@ function failed(view: JobView, last: RecentCall): Verdict | null {
     gravity: "outage",
     status: "failed",
     summary: `${last.message}${inARow}`,
-    detail: { ...factsOf(view, last), errorMessage: last.message, consecutiveFailures: count },
+    detail: { ...factsOf(view), errorMessage: last.message, consecutiveFailures: count },
   };
 }
 
@@ -50,15 +50,13 @@ function unknown(view: JobView, last: RecentCall): Verdict {
     // what failed before and is unknown now has not become less grave
     ...(view.openDetail === null ? { severity } : {}),
     summary: last.message,
-    detail: factsOf(view, last),
+    detail: factsOf(view),
   };
 }
 
-function factsOf({ calls }: JobView, last: RecentCall): Verdict["detail"] {
-  return {
-    expectedAt: last.calledAt,
-    lastSuccessAt: calls.recent.findLast(({ outcome }) => outcome === "success")?.calledAt ?? null,
-  };
+/** The last success is that of a call: what pg_cron calls one is none. */
+function factsOf({ calls }: JobView): Verdict["detail"] {
+  return { lastSuccessAt: calls.recent.findLast(({ outcome }) => outcome === "success")?.calledAt ?? null };
 }
 
 function failuresInARow(recent: readonly RecentCall[]): number {
