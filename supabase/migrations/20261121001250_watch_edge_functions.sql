@@ -28,15 +28,15 @@ alter table public.job_inventory
   add constraint "max_error_percent is more than 0 and at most 100" check (max_error_percent > 0 and max_error_percent <= 100),
   add constraint "min_invocations is 1 to 1000" check (min_invocations between 1 and 1000),
   add constraint "max_silence_minutes is 5 to 44640 (31 days)" check (max_silence_minutes between 5 and 44640);
-comment on column public.job_inventory.health_check_url is 'For you, edge functions and webhooks: URL that answers while it is well; asked with GET every five minutes, or when schedule says. Where the URL is a secret: vault:NAME or env:NAME.';
+comment on column public.job_inventory.health_check_url is 'For you: URL that answers while an edge function or webhook is well; asked with GET every five minutes, or when schedule says. Where the URL is a secret: vault:NAME or env:NAME.';
 comment on column public.job_inventory.health_check_header is 'For you: a header that the health check needs, its value by reference, such as apikey: vault:smoothed_key.';
 comment on column public.job_inventory.health_check_status is 'For you: status of a healthy answer, such as 200, 2xx or 200, 404. Empty: 2xx.';
 comment on column public.job_inventory.health_check_body is 'For you: text that a healthy answer contains in its first 64 kB. Empty: anything.';
 comment on column public.job_inventory.health_check_timeout_ms is 'For you: milliseconds that a healthy answer may take at all. Empty: 10000.';
 comment on column public.job_inventory.health_check_max_ms is 'For you: milliseconds above which an answer is slow. Empty: 5000.';
-comment on column public.job_inventory.max_error_percent is 'For you, edge functions: percentage of failed invocations from which it is failing. Empty: 20.';
-comment on column public.job_inventory.min_invocations is 'For you, edge functions: how many of the last invocations (of 24 hours) that percentage is taken of. Empty: 10.';
-comment on column public.job_inventory.max_silence_minutes is 'For you, edge functions: minutes without an invocation after which it is silent. Empty: no calls are expected.';
+comment on column public.job_inventory.max_error_percent is 'For you: percentage of failed invocations from which an edge function is failing. Empty: 20.';
+comment on column public.job_inventory.min_invocations is 'For you: how many of an edge function''s last invocations (of 24 hours) that percentage is taken of. Empty: 10.';
+comment on column public.job_inventory.max_silence_minutes is 'For you: minutes without an invocation after which an edge function is silent. Empty: no calls are expected.';
 comment on column public.job_inventory.failure_threshold is 'For you: failures in a row before the job counts as failed. Empty: 1; for health checks 2, for invocations of edge functions 3.';
 
 create trigger job_inventory_tidy_health_check
