@@ -12,6 +12,8 @@
 import {
   type AuditReport,
   auditReport,
+  type CollectionAnswer,
+  collectionAnswer,
   type DeliveryAnswer,
   deliveryAnswer,
   type HealthReport,
@@ -75,6 +77,7 @@ import {
   readProjects,
   readSuccessesKept,
 } from "./monitor/hub_tables.ts";
+import { type Metric, type MetricFilter, readMetricNames, readMetrics } from "./monitor/metric_tables.ts";
 
 export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
 export type {
@@ -83,6 +86,7 @@ export type {
   AnnotatedJob,
   Annotations,
   AuditReport,
+  CollectionAnswer,
   Connection,
   ConnectionOrigin,
   DeliveryAnswer,
@@ -101,6 +105,8 @@ export type {
   ListedSilence,
   LoggedRun,
   MadeSilence,
+  Metric,
+  MetricFilter,
   NewHeartbeat,
   Project,
   ProjectAudit,
@@ -373,6 +379,34 @@ export class MonitoringAPI implements AsyncDisposable {
     });
   }
 
+  /**
+   * The latest number of each series of every metric that is on, the gravest first.
+   *
+   * @throws {MonitorError} `not_found` for a project or metric that the hub does not know.
+   */
+  async listMetrics(filter: MetricFilter = {}): Promise<Metric[]> {
+    const metrics = await readMetrics(this.#hub, filter);
+    if (metrics.length === 0) {
+      await this.#expectProject(filter.project);
+      if (filter.name !== undefined) await this.#expectMetric(filter.name);
+    }
+    return metrics;
+  }
+
+  /**
+   * Asks for one metric now, of every project or of one, also where it is off; stores nothing and alerts nobody.
+   *
+   * @throws {MonitorError} `not_found` for a metric that has no definition, or a project that is not watched.
+   */
+  async testMetric(metric: string, project?: string): Promise<CollectionAnswer> {
+    await this.#expectMetric(metric);
+    return await this.#call(
+      "collect-metrics",
+      { ...triggerBody(project, { dryRun: true }), metric },
+      collectionAnswer,
+    );
+  }
+
   /** Every project that the hub knows, with how its jobs are. */
   async listProjects(): Promise<Project[]> {
     return await readProjects(this.#hub);
@@ -497,6 +531,16 @@ export class MonitoringAPI implements AsyncDisposable {
       hints: [
         known.length === 0 ? "It knows none yet: audit looks for them" : `It knows: ${known.join(", ")}`,
       ],
+    });
+  }
+
+  async #expectMetric(name: string): Promise<void> {
+    const names = await readMetricNames(this.#hub);
+    if (names.includes(name)) return;
+    const candidates = closestNames(name, names);
+    throw new MonitorError("not_found", `No metric is called "${name}"`, {
+      candidates,
+      hints: ["Definitions are rows of metric_definitions"],
     });
   }
 

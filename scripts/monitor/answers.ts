@@ -2,8 +2,10 @@
 import { z } from "zod";
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
+import type { CollectionReport } from "../../supabase/functions/collect-metrics/run.ts";
 import type { DeliveryReport } from "../../supabase/functions/send-alert/summary.ts";
 import { jobStatus } from "../../supabase/functions/_shared/domain/job.ts";
+import { metricAlarm, metricSeverity } from "../../supabase/functions/_shared/domain/metric.ts";
 
 const count = z.number().int().nonnegative();
 const counts = { jobs: count, healthy: count, failed: count, missed: count, unknown: count, paused: count };
@@ -137,6 +139,46 @@ export const deliveryAnswer = z.object({
 });
 /** What became of alerts. */
 export type DeliveryAnswer = z.infer<typeof deliveryAnswer>;
+
+const metricOutcome = z.object({
+  metric: z.string(),
+  unit: z.string().nullable(),
+  status: z.enum(["ok", "failed", "not_applicable", "not_asked"]),
+  error: z.string().exactOptional(),
+  took_ms: z.number().nullable(),
+  rows: z.array(z.object({
+    labels: z.record(z.string(), z.string()),
+    value: z.number().nullable(),
+    severity: metricSeverity,
+    alarm: metricAlarm,
+    summary: z.string().nullable(),
+  })),
+});
+
+/** `collect-metrics`. */
+export const collectionAnswer = z.object({
+  ...answered,
+  collected_at: z.string(),
+  dry_run: z.boolean(),
+  /** How many numbers mean what. */
+  numbers: z.object({ ok: count, warning: count, critical: count, unknown: count }),
+  failed: count,
+  not_asked: count,
+  errors: count,
+  faults: z.array(z.string()),
+  incidents_opened: count,
+  incidents_resolved: count,
+  projects: z.array(z.object({
+    project: z.string(),
+    status: z.enum(["ok", "error"]),
+    error: fault.exactOptional(),
+    incidents_opened: count,
+    incidents_resolved: count,
+    metrics: z.array(metricOutcome),
+  })),
+}) satisfies z.ZodType<CollectionReport>;
+/** What projects answered for their metrics. */
+export type CollectionAnswer = z.infer<typeof collectionAnswer>;
 
 /** What the functions answer instead when they refuse or fail. */
 export const functionError = z.object({

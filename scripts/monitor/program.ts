@@ -11,6 +11,7 @@ import { addHeartbeat } from "./commands/heartbeat.ts";
 import { addHistory } from "./commands/history.ts";
 import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
+import { addMetrics } from "./commands/metrics.ts";
 import { addProject } from "./commands/project.ts";
 import { addQuickStart } from "./commands/quick_start.ts";
 import { addReplay } from "./commands/replay.ts";
@@ -32,6 +33,7 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addJobs(program, runner);
   addIncidents(program, runner);
   addHistory(program, runner);
+  addMetrics(program, runner);
   addSilences(program, runner);
   addProject(program, runner);
   addDoctor(program, runner);

@@ -273,6 +273,11 @@ begin
     v_done := v_done || jsonb_build_object('alerts', v_task.to_jsonb);
   end if;
 
+  if to_regprocedure('monitoring.purge_metrics()') is not null then
+    execute 'select to_jsonb(monitoring.purge_metrics())' into v_task;
+    v_done := v_done || jsonb_build_object('metrics', v_task.to_jsonb);
+  end if;
+
   -- last, since it locks the log until the end
   begin
     v_done := v_done || jsonb_build_object('partitions', monitoring.purge_log_partitions());

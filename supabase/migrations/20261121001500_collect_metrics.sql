@@ -48,6 +48,7 @@ create table public.metric_definitions (
   constraint "critical is a finite number" check (critical > '-Infinity' and critical < 'Infinity'),
   constraint "critical is not reached before warning" check (
     case when direction = 'down' and judged_by = 'value' then critical <= warning else critical >= warning end
+    or warning >= 'Infinity' or critical >= 'Infinity'
   ),
   constraint "with own weeks, warning and critical are more than 0" check (
     judged_by <> 'own weeks' or (coalesce(warning, 1) > 0 and coalesce(critical, 1) > 0)
@@ -237,36 +238,45 @@ comment on function monitoring.record_metrics(jsonb) is 'Writes what one collect
 create function monitoring.purge_metrics() returns jsonb
 language plpgsql
 set search_path = ''
+-- a dashboard that reads for long is no reason to hold up whoever comes after
+set lock_timeout = '3s'
 as $$
 declare
   v_days integer := coalesce((select value::integer from public.app_settings where key = 'metrics_days'), 90);
   v_today date := (now() at time zone 'UTC')::date;
+  v_done jsonb := '{}';
   v_partition text;
-  v_dropped integer := 0;
-  v_states integer;
-  v_collections integer;
+  v_count integer := 0;
 begin
-  for v_offset in 0..7 loop
-    perform monitoring.ensure_metric_partition(v_today + v_offset);
-  end loop;
-  for v_partition in
-    select c.relname
-    from pg_catalog.pg_inherits h
-    join pg_catalog.pg_class c on c.oid = h.inhrelid
-    where h.inhparent = 'public.system_metrics'::regclass
-      and c.relname < 'system_metrics_' || to_char(v_today - v_days, 'YYYYMMDD')
-    order by c.relname
-  loop
-    execute format('drop table monitoring.%I', v_partition);
-    v_dropped := v_dropped + 1;
-  end loop;
-  -- of projects and definitions that nobody asks any more
+  -- of projects that nobody asks any more
   delete from public.metric_state where recorded_at < now() - make_interval(days => v_days);
-  get diagnostics v_states = row_count;
+  get diagnostics v_count = row_count;
+  v_done := v_done || jsonb_build_object('states', v_count);
   delete from public.metric_collections where updated_at < now() - make_interval(days => v_days);
-  get diagnostics v_collections = row_count;
-  return jsonb_build_object(
-    'partitions_dropped', v_dropped, 'states_deleted', v_states, 'collections_deleted', v_collections);
+  get diagnostics v_count = row_count;
+  v_done := v_done || jsonb_build_object('collections', v_count);
+  v_count := 0;
+  -- last, since it locks system_metrics until the end
+  begin
+    for v_offset in 0..7 loop
+      perform monitoring.ensure_metric_partition(v_today + v_offset);
+    end loop;
+    for v_partition in
+      select c.relname
+      from pg_catalog.pg_inherits h
+      join pg_catalog.pg_class c on c.oid = h.inhrelid
+      where h.inhparent = 'public.system_metrics'::regclass
+        and c.relname < 'system_metrics_' || to_char(v_today - v_days, 'YYYYMMDD')
+      order by c.relname
+    loop
+      execute format('drop table monitoring.%I', v_partition);
+      v_count := v_count + 1;
+    end loop;
+    v_done := v_done || jsonb_build_object('partitions', v_count);
+  exception when lock_not_available then
+    v_done := v_done || jsonb_build_object('partitions', 0, 'postponed', 'system_metrics is in use: its partitions are seen to next time');
+  end;
+  return v_done;
 end
 $$;
 comment on function monitoring.purge_metrics() is 'Keeps daily partitions of system_metrics a week ahead and drops those older than app_settings.metrics_days. Run daily.';
@@ -293,7 +303,7 @@ from pg_stat_database$q$),
    'Age of the oldest open transaction. While it is open, vacuum cannot clean up after it, anywhere in the database.',
    -- without the privilege to see others' sessions, nobody can say
    $q$select case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-         coalesce((select round(extract(epoch from max(clock_timestamp() - xact_start))::numeric, 1)
+         coalesce((select extract(epoch from max(clock_timestamp() - xact_start))
                    from pg_stat_activity
                    where backend_type = 'client backend' and pid <> pg_backend_pid()), 0) end$q$),
   ('replication_slot_lag', 'bytes', 'up', 1073741824, 3221225472, 134217728, 10, 5, null,

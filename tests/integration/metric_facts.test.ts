@@ -215,7 +215,7 @@ Deno.test("a metric whose tables a project lacks does not apply, also where thei
   await using reader = await loginRole(db, "grant usage on schema cron to");
   const answers = await ask(reader.url, [
     { query: "select count(*) from public.ingest_jobs", needs: ["public.ingest_jobs"] },
-    { query: "select count(*) from cron.job", needs: ["cron.job", "cron.job_run_details"] },
+    { query: "select 0", needs: ["cron.job", "cron.job_run_details"] },
     { query: "select 1", needs: ["closed.secrets", "public.nowhere"] },
     { query: "select count(*) from closed.secrets", needs: ["closed.secrets"] },
   ]);

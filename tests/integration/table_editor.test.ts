@@ -162,7 +162,10 @@ Deno.test("a mistake is refused with a sentence that says what is right", async 
     [{ min_rows: "-1" }, /"min_rows is 0 or more"/],
     [{ runbook_url: "wiki.acme.com/sync" }, /"runbook_url is an http\(s\) URL"/],
     [{ health_check_url: "acme.com" }, /"health_check_url is an http\(s\) URL, vault:NAME or env:NAME"/],
-    [{ health_check_header: "apikey: sb_secret_x" }, /"health_check_header is Name: vault:NAME or Name: env:NAME"/],
+    [
+      { health_check_header: "apikey: sb_secret_x" },
+      /"health_check_header is Name: vault:NAME or Name: env:NAME"/,
+    ],
     [{ health_check_status: "ok" }, /"health_check_status is such as 200, 2xx or 200, 404"/],
     [{ health_check_timeout_ms: "5" }, /"health_check_timeout_ms is 100 to 30000"/],
     [{ max_error_percent: "NaN" }, /"max_error_percent is more than 0 and at most 100"/],

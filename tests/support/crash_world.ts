@@ -3,6 +3,7 @@
  * what the vendors' fakes took, and compared with what the hub says.
  */
 import type postgres from "postgres";
+import { freePort } from "../../scripts/local/postgres.ts";
 import { channels } from "../../supabase/functions/_shared/channels/mod.ts";
 import type { ChannelName, RenderedMessage } from "../../supabase/functions/_shared/domain/delivery.ts";
 import { type Random, seededRandom } from "../simulator/random.ts";
@@ -150,6 +151,7 @@ function optionsOf({ databaseUrl, network, plan, random, senders }: World): Send
   return {
     ...{ sender: `sender ${senders}`, databaseUrl, secrets, refused: plan.refused },
     allowedHost: new URL(network.url).host,
+    refusingHost: `127.0.0.1:${freePort()}`,
     seed: random.whole(0, 2 ** 31),
   };
 }

@@ -34,6 +34,8 @@ export interface SenderOptions {
   databaseUrl: string;
   /** `host:port` that alerts may go to. */
   allowedHost: string;
+  /** `host:port` at which nobody listens. */
+  refusingHost: string;
   /** Function secrets. */
   secrets: Record<string, string>;
   /** Stops at this step, the so manieth time that it comes there. */
@@ -83,7 +85,7 @@ export async function sendOnce(
       log: SILENT,
       clock: () => new Date(),
       config: {
-        outgoingAllowedHosts: [options.allowedHost, REFUSING_HOST],
+        outgoingAllowedHosts: [options.allowedHost],
         secret: (name) => options.secrets[name],
       },
       deadline: new Date(Date.now() + 90_000),
@@ -95,9 +97,6 @@ export async function sendOnce(
     await hub.end({ timeout: 1 });
   }
 }
-
-/** Nobody listens there. */
-const REFUSING_HOST = "127.0.0.1:1";
 
 function stopper({ stopAt }: SenderOptions, tell: (line: SenderLine) => void) {
   let left = stopAt?.occurrence ?? 0;
@@ -129,7 +128,7 @@ function network(
     const url = new URL(String(input));
     if (!held && random.chance(options.refused)) {
       tell({ told: "refused" });
-      url.host = REFUSING_HOST;
+      url.host = options.refusingHost;
     }
     const headers = new Headers(init?.headers);
     headers.set(SENDER_HEADER, options.sender);

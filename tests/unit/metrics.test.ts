@@ -46,7 +46,7 @@ Deno.test("direction down turns both thresholds round", () => {
   assert.ok(opened?.action === "open");
   assert.deepEqual([opened.code, opened.summary], [
     "below_critical",
-    "queue_depth is 80 (critical from 90 down)",
+    "it is 80 (critical from 90 down)",
   ]);
 });
 
@@ -216,7 +216,7 @@ Deno.test("a query that fails twice in a row is an incident of its own, and its 
   assert.deepEqual(second.news, ["opened query_failed"]);
   assert.equal(
     world.incidents()[0]?.summary,
-    'queue_depth cannot be read, for 5 min: relation "ingest_jobs" does not exist',
+    'it cannot be read, for 5 min: relation "ingest_jobs" does not exist',
   );
   assert.deepEqual(world.collect("not asked").news, []);
   assert.deepEqual(world.collect(broken).news, []);
@@ -356,7 +356,7 @@ Deno.test("own weeks: without enough history the number is unknown, with it unus
   const worst = world.incidents().find(({ code }) => code === "very_unusual");
   assert.equal(
     worst?.summary,
-    "audit_activity_hourly is 900 actions, where 100 actions is usual at this hour",
+    "it is 900 actions, where 100 actions is usual at this hour",
   );
   assert.equal(
     worst?.detail.facts?.[1]?.value,
@@ -425,6 +425,7 @@ Deno.test("numbers are told with their unit", () => {
     [-3.5, "USD"],
     [1234567.89, null],
     [0, "jobs"],
+    [1, "jobs"],
   ] as const).map(([value, unit]) => formatMetric(value, unit));
   assert.deepEqual(told, [
     "1,240 jobs",
@@ -439,6 +440,7 @@ Deno.test("numbers are told with their unit", () => {
     "-$3.50",
     "1,234,568",
     "0 jobs",
+    "1 job",
   ]);
 });
 

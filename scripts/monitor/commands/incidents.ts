@@ -158,7 +158,8 @@ function incidentCells({ stdout: { paint } }: Context, incident: Incident, now: 
   ];
 }
 
-function subjectOf({ subject_kind, job_name, job_user, project_name }: Incident): string {
+function subjectOf({ subject_kind, subject_id, job_name, job_user, project_name }: Incident): string {
+  if (subject_kind === "metric") return subject_id.slice(subject_id.indexOf("/") + 1);
   if (subject_kind !== "job") return subject_kind === "project" ? `project ${project_name}` : subject_kind;
   const as = job_user === null || job_user === "postgres" ? "" : ` (as ${job_user})`;
   return `${job_name ?? "a deleted job"}${as}`;

@@ -11,6 +11,8 @@ import { failureFields, type Log } from "../_shared/log.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { type Duties, readDuties } from "../_shared/hub/duties.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { countStatuses } from "../_shared/rules/counts.ts";
@@ -102,7 +104,9 @@ export interface CheckReport extends StatusCounts {
  */
 export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<CheckReport> {
   const entries = await listProjects(deps.sql, deps.config, input.project);
-  const projects = await Promise.all(entries.map((entry) => checkProject(deps, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => checkProject(look, entry, input.dry_run)));
   const sum = (count: (report: ProjectReport) => number) =>
     projects.reduce((total, report) => total + count(report), 0);
   return {
@@ -116,7 +120,13 @@ export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<Ch
   };
 }
 
-async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
+/** What each project is looked at with. */
+interface LookDeps extends CheckDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
+async function checkProject(deps: LookDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
   const name = nameOf(entry);
   try {
     return await untilRecorded(async () => {
@@ -145,7 +155,7 @@ interface Outcome {
 }
 
 async function evaluate(
-  deps: CheckDeps,
+  deps: LookDeps,
   entry: ProjectEntry,
   knowledge: HubKnowledge,
   dryRun: boolean,
@@ -172,7 +182,7 @@ async function evaluate(
     );
     const now = deps.clock().getTime();
     return {
-      evaluation: evaluateProject(project, facts, knowledge, now, () => crypto.randomUUID()),
+      evaluation: evaluateProject(project, deps.blank(facts), knowledge, now, () => crypto.randomUUID()),
       error: null,
     };
   } catch (thrown) {

@@ -68,11 +68,8 @@ export interface ProjectMetricsReport {
 export interface CollectionReport {
   collected_at: string;
   dry_run: boolean;
-  /** Numbers, by what they mean. */
-  ok: number;
-  warning: number;
-  critical: number;
-  unknown: number;
+  /** How many numbers mean what. */
+  numbers: Record<MetricSeverity, number>;
   /** Queries that failed, or had no time. */
   failed: number;
   not_asked: number;
@@ -110,10 +107,12 @@ export async function runCollection(deps: CollectDeps, input: MetricInput): Prom
   return {
     collected_at: deps.clock().toISOString(),
     dry_run: input.dry_run,
-    ok: severities("ok"),
-    warning: severities("warning"),
-    critical: severities("critical"),
-    unknown: severities("unknown"),
+    numbers: {
+      ok: severities("ok"),
+      warning: severities("warning"),
+      critical: severities("critical"),
+      unknown: severities("unknown"),
+    },
     failed: statuses("failed"),
     not_asked: statuses("not_asked"),
     errors: sum(({ status }) => status === "error" ? 1 : 0),
@@ -126,7 +125,7 @@ export async function runCollection(deps: CollectDeps, input: MetricInput): Prom
 
 /** How a collection is noted in `check_runs`: a query that fails is a finding, not a reason to be incomplete. */
 export function collectionEnding(report: CollectionReport, input: MetricInput): CheckRunEnd {
-  const { ok, warning, critical, unknown, failed, not_asked, incidents_opened, incidents_resolved } = report;
+  const { numbers, failed, not_asked, incidents_opened, incidents_resolved } = report;
   const missed = report.projects.flatMap((project) => project.error?.message ?? []);
   const late = not_asked > 0 && missed.length === 0
     ? [`${not_asked} metrics were not asked for lack of time`]
@@ -136,7 +135,7 @@ export function collectionEnding(report: CollectionReport, input: MetricInput): 
   const allFailed = report.projects.length > 0 && missed.length === report.projects.length;
   return {
     status: allFailed ? "failed" : faults.length > 0 || narrowed ? "partial" : "complete",
-    counts: { ok, warning, critical, unknown, failed, not_asked, incidents_opened, incidents_resolved },
+    counts: { ...numbers, failed, not_asked, incidents_opened, incidents_resolved },
     error: faults.length === 0 ? null : faults.join("; "),
   };
 }

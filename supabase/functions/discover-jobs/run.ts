@@ -11,6 +11,7 @@ import { AppError, describeError } from "../_shared/errors.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { readEdgeKnowledge } from "../_shared/hub/edge_knowledge.ts";
 import { recordEdge } from "../_shared/hub/edge_record.ts";
@@ -20,6 +21,7 @@ import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts"
 import { type EdgeReconciliation, reconcileFunctions } from "../_shared/rules/edge_inventory.ts";
 import type { Reconciliation } from "../_shared/rules/inventory.ts";
 import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
 import { listEdgeFunctions } from "../_shared/sources/management_api.ts";
 
@@ -67,7 +69,9 @@ export interface DiscoverReport {
  */
 export async function runDiscovery(deps: DiscoverDeps, input: TriggerInput): Promise<DiscoverReport> {
   const entries = await listProjects(deps.sql, deps.config, input.project);
-  const projects = await Promise.all(entries.map((entry) => discoverProject(deps, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => discoverProject(look, entry, input.dry_run)));
   const sum = (count: (project: ProjectDiscovery) => number) =>
     projects.reduce((total, one) => total + count(one), 0);
   return {
@@ -92,8 +96,14 @@ export function discoveryEnding(report: DiscoverReport, input: TriggerInput): Ch
   };
 }
 
+/** What each project is looked at with. */
+interface LookDeps extends DiscoverDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
 async function discoverProject(
-  deps: DiscoverDeps,
+  deps: LookDeps,
   entry: ProjectEntry,
   dryRun: boolean,
 ): Promise<ProjectDiscovery> {
@@ -123,7 +133,7 @@ interface Found {
 }
 
 async function lookAt(
-  deps: DiscoverDeps,
+  deps: LookDeps,
   entry: ProjectEntry,
   knowledge: HubKnowledge,
   edge: EdgeKnowledge,
@@ -135,8 +145,8 @@ async function lookAt(
   const { project } = entry;
   const connect = { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 };
   const [cron, functions] = await Promise.all([
-    readCronFacts(project, "jobs only", connect).catch(faultOf),
-    readFunctions(deps.config, project).catch(faultOf),
+    readCronFacts(project, "jobs only", connect).then(deps.blank).catch(faultOf),
+    readFunctions(deps.config, project).then(deps.blank).catch(faultOf),
   ]);
   return assemble(project, cron, functions, knowledge, edge);
 }

@@ -3,6 +3,7 @@ import { isUnsent, SENDING_TIMEOUT_MS } from "../_shared/channels/deliver.ts";
 import { channels } from "../_shared/channels/mod.ts";
 import type { ClaimedDelivery, RenderedMessage } from "../_shared/domain/delivery.ts";
 import { AppError } from "../_shared/errors.ts";
+import { failureFields } from "../_shared/log.ts";
 import {
   type Claim,
   claimDeliveries,
@@ -23,6 +24,14 @@ const BATCH = 20;
 const LEASE_SECONDS = 120;
 /** A request and the settling after it; with less than this left of a lease or of the run, none is begun. */
 const SENDING_MS = SENDING_TIMEOUT_MS + 5_000;
+/**
+ * What one run takes on, in {@link effortOf deliveries of one incident}: a third of the CPU that an edge function has for
+ * a request (2 s), by `bench/deliveries.ts`. The next run, a minute later, goes on.
+ */
+const EFFORT_LIMIT = 150;
+/** A delivery that tells of so many more incidents takes as long again; so does one with so many letters of errors. */
+const INCIDENTS_OF_ONE_EFFORT = 40;
+const LETTERS_OF_ONE_EFFORT = 20_000;
 /** Waits before a settling is tried again over a new connection; the driver needs a moment to notice that the old is gone. */
 const SETTLE_WAITS_MS = [50, 500];
 /** Failures in a row after which a target rests for this run, so that one dead vendor does not use up its time. */
@@ -36,21 +45,23 @@ export interface Run {
   resting: Set<string>;
   failures: Map<string, number>;
   lastSentAt: Map<string, number>;
+  /** What was taken on so far, see {@link effortOf}. */
+  effort: number;
 }
 
 /**
- * Sends what is due.
+ * Sends what is due, as much as one run may: time and effort are limited.
  *
  * @returns How many deliveries were refused for good: what becomes of their news can be decided at once.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function drainOutbox(run: Run): Promise<number> {
   const refusedBefore = refusedOf(run);
-  while (timeLeft(run.deps) > SENDING_MS) {
+  while (timeLeft(run.deps) > SENDING_MS && effortLeft(run) > 0) {
     // before the claim: by our clock the lease is over sooner than by the hub's
     const leaseEnds = run.deps.clock().getTime() + LEASE_SECONDS * 1000;
     const claim = await claimDeliveries(run.deps.sql, {
-      limit: BATCH,
+      limit: Math.min(BATCH, Math.ceil(effortLeft(run))),
       leaseSeconds: LEASE_SECONDS,
       except: [...run.resting],
     });
@@ -58,6 +69,16 @@ export async function drainOutbox(run: Run): Promise<number> {
     await sendBatch(run, claim, leaseEnds);
   }
   return refusedOf(run) - refusedBefore;
+}
+
+function effortLeft({ deps, effort }: Run): number {
+  return (deps.effortLimit ?? EFFORT_LIMIT) - effort;
+}
+
+/** CPU that a delivery takes, by that of one which tells of one incident. */
+function effortOf({ incidents }: ClaimedDelivery): number {
+  const letters = incidents.reduce((sum, { detail }) => sum + (detail.errorMessage?.length ?? 0), 0);
+  return 1 + (incidents.length - 1) / INCIDENTS_OF_ONE_EFFORT + letters / LETTERS_OF_ONE_EFFORT;
 }
 
 function refusedOf({ reports }: Run): number {
@@ -71,7 +92,8 @@ async function sendBatch(run: Run, claim: Claim, leaseEnds: number): Promise<voi
   const byTarget = Map.groupBy(claim.deliveries, (delivery) => delivery.alertConfigId);
   const targets = await Promise.allSettled([...byTarget].map(async ([alertConfigId, deliveries]) => {
     for (const delivery of deliveries) {
-      if (!inTime() || run.resting.has(alertConfigId)) await settle(run, delivery, { kind: "release" });
+      const put = !inTime() || effortLeft(run) <= 0 || run.resting.has(alertConfigId);
+      if (put) await settle(run, delivery, { kind: "release" });
       else await sendOne(run, delivery, inTime);
     }
   }));
@@ -81,6 +103,7 @@ async function sendBatch(run: Run, claim: Claim, leaseEnds: number): Promise<voi
 
 async function sendOne(run: Run, delivery: ClaimedDelivery, inTime: () => boolean): Promise<void> {
   const notes: string[] = [];
+  run.effort += effortOf(delivery);
   await keepPace(run, delivery);
   const wire = watchWire(run.deps);
   const result = await attempt({ ...run, deps: wire.deps }, delivery, inTime, (note) => notes.push(note));
@@ -123,12 +146,8 @@ async function attempt(
     );
   } catch (error) {
     if (isUnreachable(error)) throw error;
-    const known = error instanceof AppError;
-    run.deps.log.error("delivery broke", {
-      delivery_id: delivery.id,
-      error: known ? error.message : error instanceof Error ? error.stack : String(error),
-    });
-    const text = known
+    run.deps.log.error("delivery broke", { delivery_id: delivery.id, ...failureFields(error) });
+    const text = error instanceof AppError
       ? error.message
       : "Unexpected error; the log of send-alert has it under this delivery's id";
     return { kind: "retry", error: text, retryAfterMs: null, throttled: false };

@@ -24,7 +24,14 @@ export async function runSendAlert(deps: SendAlertDeps, input: SendAlertInput): 
   if (input.dry_run !== true) await applyDefaultRoutes(deps);
   if (input.test !== undefined) return summarise(await sendTests(input.test, deps));
   if (input.dry_run === true) return await preview(deps);
-  const run: Run = { deps, reports: [], resting: new Set(), failures: new Map(), lastSentAt: new Map() };
+  const run: Run = {
+    deps,
+    reports: [],
+    resting: new Set(),
+    failures: new Map(),
+    lastSentAt: new Map(),
+    effort: 0,
+  };
   const resolved = await resolveRows(deps);
   await routeUnroutable(deps, run.reports);
   const faults = await decideAndDrain(run, resolved.targetKeys);

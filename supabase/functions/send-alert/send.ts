@@ -5,7 +5,7 @@ import { channels } from "../_shared/channels/mod.ts";
 import type { Outcome } from "../_shared/channels/channel.ts";
 import { deliver } from "../_shared/channels/deliver.ts";
 import { resolveSecret } from "../_shared/hub/secrets.ts";
-import { redact } from "../_shared/rules/redact.ts";
+import { redact, secretParts } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import { sendParts } from "./send_parts.ts";
@@ -134,12 +134,6 @@ const PUBLIC = new Set(["sender", "recipients", "messageStream", "threadId"]);
 
 function phoneNumbers(value: string): string[] {
   return value.match(/\+\d[\d\s().-]{5,20}\d/g)?.flatMap((one) => [one, `+${one.replace(/\D/g, "")}`]) ?? [];
-}
-
-/** A vendor may quote the secret part of a URL alone, or one of several keys. */
-function secretParts(value: string): string[] {
-  const parts = URL.canParse(value) ? new URL(value).pathname.split("/") : value.split(/[\s,]+/);
-  return [value, ...parts.filter((part) => part.length >= 20)];
 }
 
 async function post(

@@ -149,13 +149,13 @@ export async function readProjectMetrics(
           from (
             select d.id, w.labels, jsonb_agg(w.median) as weeks
             from public.metric_definitions d
-            cross join generate_series(1, ${WEEKS}) as back(weeks)
+            cross join generate_series(1, ${WEEKS}::integer) as back(weeks)
             cross join lateral (
               select s.labels, percentile_cont(0.5) within group (order by s.value) as median
               from public.system_metrics s
               where s.metric_name = d.name and s.project_name = known.project and s.value is not null
-                and s.recorded_at between known.now - make_interval(weeks => back.weeks, mins => ${AROUND_MINUTES})
-                                      and known.now - make_interval(weeks => back.weeks, mins => -${AROUND_MINUTES})
+                and s.recorded_at between known.now - make_interval(weeks => back.weeks, mins => ${AROUND_MINUTES}::integer)
+                                      and known.now - make_interval(weeks => back.weeks, mins => ${-AROUND_MINUTES}::integer)
               group by s.labels) as w
             where d.judged_by = 'own weeks' and coalesce(d.project_name, known.project) = known.project
             group by d.id, w.labels) as h),

@@ -197,7 +197,7 @@ function conditionsOf(
       subjectId,
       code: "no_data",
       severity: definition.noData === "critical" ? "critical" : "important",
-      summary: `${seriesName(definition.name, verdict.labels)} has no number${lasting(now - noDataSince)}`,
+      summary: `it has no number${lasting(now - noDataSince)}`,
       detail: detailOf(definition, verdict),
     });
   }
@@ -211,12 +211,12 @@ function codeOf({ judgedBy, direction }: MetricDefinition, grade: "warning" | "c
 
 function summaryOf(
   definition: MetricDefinition,
-  { labels, value, comparison }: SeriesVerdict,
+  { value, comparison }: SeriesVerdict,
   grade: "warning" | "critical",
   lastedMs: number,
 ): string {
-  const { name, unit, direction } = definition;
-  const told = `${seriesName(name, labels)} is ${formatMetric(value ?? NaN, unit)}`;
+  const { unit, direction } = definition;
+  const told = `it is ${formatMetric(value ?? NaN, unit)}`;
   if (comparison !== null) {
     const usual = formatMetric(comparison.usual, unit);
     return `${told}, where ${usual} is usual at this hour${lasting(lastedMs)}`;
@@ -261,9 +261,7 @@ function queryFailed(
     code: "query_failed",
     // nobody would hear of what it watches
     severity: watched ? "important" : "low",
-    summary: `${definition.name} cannot be read${
-      lasting(now - (collection.failingSince ?? now))
-    }: ${collection.error}`,
+    summary: `it cannot be read${lasting(now - (collection.failingSince ?? now))}: ${collection.error}`,
     detail: { subjectName: definition.name, cause: null },
   };
 }

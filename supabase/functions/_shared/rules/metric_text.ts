@@ -20,7 +20,7 @@ export function formatMetric(value: number, unit: string | null): string {
     case "USD":
       return `${sign(value)}$${fixed(Math.abs(value), 2)}`;
     default:
-      return unit === null ? formatNumber(value) : `${formatNumber(value)} ${oneLine(unit)}`;
+      return unit === null ? formatNumber(value) : `${formatNumber(value)} ${counted(value, oneLine(unit))}`;
   }
 }
 
@@ -35,6 +35,11 @@ function formatBytes(value: number): string {
   const size = Math.abs(value);
   const power = size < 1024 ? 0 : Math.min(BYTES.length - 1, Math.floor(Math.log2(size) / 10));
   return `${formatNumber(Number((value / 1024 ** power).toFixed(1)))} ${BYTES[power]}`;
+}
+
+/** `1 job` of `jobs`. */
+function counted(value: number, unit: string): string {
+  return value === 1 ? unit.replace(/s$/, "") : unit;
 }
 
 function fixed(value: number, decimals: number): string {

@@ -73,8 +73,8 @@ async function missingRelations(
   sql: postgres.Sql,
   definitions: readonly MetricDefinition[],
 ): Promise<Set<string>> {
+  // also where none is needed: whether the project can be reached at all is known from here on
   const needed = [...new Set(definitions.flatMap(({ needs }) => needs))];
-  if (needed.length === 0) return new Set();
   const rows = await sql`
     select n.name
     from json_array_elements_text(${JSON.stringify(needed)}::text::json) as n(name)
