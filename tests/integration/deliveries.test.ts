@@ -90,7 +90,10 @@ Deno.test("a lease that ran out is claimed again, and its old holder can neither
     assert.equal(await settleDelivery(stage.hub, dead, { kind: "sent", providerId: "1" }), false);
     assert.deepEqual(await storeRendered(stage.hub, alive, rendered), rendered);
     assert.equal(await settleDelivery(stage.hub, alive, { kind: "sent", providerId: "2" }), true);
-    assert.equal(await settleDelivery(stage.hub, alive, { kind: "permanent", error: "x" }), false);
+    assert.equal(
+      await settleDelivery(stage.hub, alive, { kind: "permanent", error: "x", about: "target" }),
+      false,
+    );
     const { state, provider_id, rendered: stored } = await row(stage, id);
     assert.deepEqual([state, provider_id, stored], ["sent", "2", rendered]);
   }));
@@ -107,7 +110,11 @@ Deno.test("settling keeps the error and when to try again", () =>
       (await claimDeliveries(stage.hub, { limit: 3, leaseSeconds: 60 })).deliveries;
     assert.ok(first && second && third);
     await settleDelivery(stage.hub, first, { kind: "retry", error: "Discord answered 503", delayMs: 90_000 });
-    await settleDelivery(stage.hub, second, { kind: "permanent", error: "Discord answered 404" });
+    await settleDelivery(stage.hub, second, {
+      kind: "permanent",
+      error: "Discord answered 404",
+      about: "target",
+    });
     await settleDelivery(stage.hub, third, { kind: "release" });
     const a = await row(stage, retried);
     assert.deepEqual([a.state, a.attempts, a.last_error, a.leased], ["due", 1, "Discord answered 503", null]);
@@ -134,7 +141,7 @@ Deno.test("per incident and target nothing overtakes: the recovery waits for the
     await makeDue(stage);
     const [again] = (await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60 })).deliveries;
     assert.equal(again?.id, opened);
-    if (again) await settleDelivery(stage.hub, again, { kind: "permanent", error: "gone" });
+    if (again) await settleDelivery(stage.hub, again, { kind: "permanent", error: "gone", about: "target" });
     const last = (await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60 })).deliveries;
     assert.deepEqual(last.map(({ id }) => id), [resolved]);
   }));

@@ -167,8 +167,8 @@ Deno.test("a mistake is refused with a sentence that says what is right", async 
   const added: [table: string, cells: Cells, sentence: RegExp][] = [
     ["job_inventory", { project_name: "smoothed", job_name: " " }, /"job_name is not empty"/],
     ["job_inventory", { project_name: "smoothed", job_name: "sync_leads" }, /job_inventory_identity/],
-    ["alert_config", { channel: "pigeon" }, /"channel is discord or telegram"/],
-    ["alert_config", { channel: "" }, /"channel is discord or telegram"/],
+    ["alert_config", { channel: "pigeon" }, /"channel is one of those that the column's comment names"/],
+    ["alert_config", { channel: "" }, /"channel is one of those that the column's comment names"/],
     ["alert_config", { name: "on call" }, /null value in column "channel"/],
     ["alert_config", { channel: "discord", webhook_url: " " }, /"discord needs webhook_url"/],
     ["alert_config", { channel: "telegram", bot_token: "env:T" }, /"telegram needs bot_token and chat_id"/],

@@ -100,6 +100,7 @@ export function inventoryJob(over: Partial<InventoryJob> = {}): InventoryJob {
     failureThreshold: null,
     successCheckSql: null,
     minRows: null,
+    checkBodyOk: null,
     ...over,
   };
 }
@@ -123,6 +124,7 @@ export function afterwards(before: HubKnowledge, evaluation: Evaluation, now = N
     version: before.version + 1,
     runCursor: project?.runCursor ?? before.runCursor,
     openRuns: project?.openRuns ?? before.openRuns,
+    ...(project?.http === undefined ? {} : { http: project.http.reading }),
     jobs: [...jobs.values()],
     states,
     incidents: incidentsAfter(before, evaluation, now),

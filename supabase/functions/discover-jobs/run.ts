@@ -16,8 +16,8 @@ import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
+import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
 import { secretBlanker } from "../_shared/rules/redact.ts";
-import { closeRemovedJob } from "../_shared/rules/judge_job.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
 import { listEdgeFunctions } from "../_shared/sources/management_api.ts";
 
@@ -43,6 +43,8 @@ export interface ProjectDiscovery {
   jobs: number;
   edge_functions: number;
   changes: { job: string; change: string }[];
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: { job: string; code: string; warning: string }[];
 }
 
 /** The answer of a discovery. */
@@ -161,7 +163,7 @@ function assemble(
 ): Found {
   const newId = () => crypto.randomUUID();
   const nothing: Reconciliation = { jobs: [], removed: [], changes: [] };
-  const cronJobs = "fault" in cron ? nothing : reconcileCron(cron, knowledge, newId);
+  const cronJobs = "fault" in cron ? nothing : reconcileCron(project, cron, knowledge, newId);
   const edge = "fault" in functions || functions.functions === null
     ? nothing
     : reconcile(shownEdgeFunctions(functions.functions), knowledge.jobs, "edge_function", newId);
@@ -190,10 +192,13 @@ function assemble(
       jobs: cronJobs.jobs.length,
       edge_functions: edge.jobs.length,
       changes: changes.map(({ jobName, change }) => ({ job: jobName, change })),
+      warnings: cronJobs.jobs.flatMap(({ jobName, warnings = [] }) =>
+        warnings.map(({ code, message }) => ({ job: jobName, code, warning: message }))
+      ),
     },
   };
 }
 
 function failedReport(project: string, errors: Fault[]): ProjectDiscovery {
-  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [] };
+  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [], warnings: [] };
 }

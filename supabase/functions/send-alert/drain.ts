@@ -1,7 +1,7 @@
 /** Drains the outbox: claims, renders, sends, settles, until nothing is due or the time is up. */
 import { isUnsent, SENDING_TIMEOUT_MS } from "../_shared/channels/deliver.ts";
 import { channels } from "../_shared/channels/mod.ts";
-import type { ClaimedDelivery } from "../_shared/domain/delivery.ts";
+import type { ClaimedDelivery, RenderedMessage } from "../_shared/domain/delivery.ts";
 import { AppError } from "../_shared/errors.ts";
 import { failureFields } from "../_shared/log.ts";
 import {
@@ -117,7 +117,7 @@ async function sendOne(run: Run, delivery: ClaimedDelivery, inTime: () => boolea
   const error = "error" in settlement ? { error: settlement.error } : {};
   const note = notes.length > 0 ? { note: notes.join("; ") } : {};
   run.deps.log[settlement.kind === "sent" ? "info" : "warn"]("delivery attempted", {
-    ...{ delivery_id: id, channel, event, attempts, result: settlement.kind, settled },
+    ...{ delivery_id: id, channel, news: event, attempts, result: settlement.kind, settled },
     ...error,
     ...note,
   });
@@ -137,8 +137,7 @@ async function attempt(
     return await send(
       {
         ...delivery,
-        render: () =>
-          channels[delivery.channel].render(composeMessage({ ...delivery, now: run.deps.clock() })),
+        render: () => renderOf(run, delivery),
         store: (rendered) => storeRendered(run.deps.sql, delivery, rendered),
         inTime,
       },
@@ -155,6 +154,15 @@ async function attempt(
   }
 }
 
+/** With buttons only where somebody hears of their presses. */
+function renderOf({ deps }: Run, delivery: ClaimedDelivery): RenderedMessage {
+  const channel = channels[delivery.channel];
+  const message = composeMessage({ ...delivery, now: deps.clock() });
+  const pressable = channel.pressSecret !== undefined &&
+    deps.config.secret(channel.pressSecret) !== undefined;
+  return channel.render(pressable ? { ...message, pressed: delivery.id } : message);
+}
+
 function settlementOf(
   { deps }: Run,
   delivery: ClaimedDelivery,
@@ -162,7 +170,7 @@ function settlementOf(
   uncertain: boolean,
 ): Settlement {
   if (result.kind === "sent") return { kind: "sent", providerId: result.providerId };
-  if (result.kind === "permanent") return { kind: "permanent", error: result.error };
+  if (result.kind === "permanent") return { kind: "permanent", error: result.error, about: result.about };
   const delayMs = nextAttempt(delivery.attempts, result.retryAfterMs, deps.random ?? Math.random);
   return { kind: "retry", error: result.error, delayMs, uncertain };
 }
@@ -189,7 +197,7 @@ function restIfNeeded(run: Run, alertConfigId: string, result: SendResult): void
   const failures = result.kind === "retry" ? (run.failures.get(alertConfigId) ?? 0) + 1 : 0;
   run.failures.set(alertConfigId, failures);
   // refused for good: what else is due there goes elsewhere, once that is decided
-  const refused = result.kind === "permanent";
+  const refused = result.kind === "permanent" && result.about === "target";
   if (refused || failures >= FAILURES_BEFORE_REST || (result.kind === "retry" && result.throttled)) {
     run.resting.add(alertConfigId);
   }

@@ -20,12 +20,17 @@ export interface Tick {
 /**
  * Decides what every open incident and every waiting delivery owes now.
  *
+ * @param targetKeys What the rows' references lead to, by id, where that is known.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function decideTick(deps: SendAlertDeps): Promise<Tick> {
+export async function decideTick(
+  deps: SendAlertDeps,
+  targetKeys: ReadonlyMap<string, string>,
+): Promise<Tick> {
   const now = deps.clock();
   const { view, faults } = await readPolicyView(deps.sql, now);
-  const decision = decidePolicy(view, {
+  const routes = view.routes.map((row) => ({ ...row, targetKey: targetKeys.get(row.id) ?? row.targetKey }));
+  const decision = decidePolicy({ ...view, routes }, {
     now: now.getTime(),
     hubProjectName: deps.config.hubProjectName ?? DEFAULT_HUB_PROJECT,
     newId: () => crypto.randomUUID(),
@@ -36,11 +41,15 @@ export async function decideTick(deps: SendAlertDeps): Promise<Tick> {
 /**
  * Decides a tick and writes it.
  *
+ * @param targetKeys What the rows' references lead to, by id, where that is known.
  * @returns What is wrong with what people wrote.
  * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
  */
-export async function tickPolicy(deps: SendAlertDeps): Promise<string[]> {
-  const { decision, faults, incidents } = await decideTick(deps);
+export async function tickPolicy(
+  deps: SendAlertDeps,
+  targetKeys: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const { decision, faults, incidents } = await decideTick(deps, targetKeys);
   if (decides(decision)) {
     const outcome = await applyPolicy(deps.sql, decision);
     deps.log.info("alert policy applied", { ...outcome, incidents });

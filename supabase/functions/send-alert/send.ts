@@ -63,7 +63,7 @@ export async function send(
   if (!sending.inTime()) return notReady(scrub(`${first.note}. There was no time left for it`));
   const second = await post(sending, other, target, deps);
   if (second.kind !== "resend") return scrubbed(second, scrub);
-  return { kind: "permanent", error: scrub(second.note) };
+  return { kind: "permanent", error: scrub(second.note), about: "message" };
 }
 
 function sendInParts(
@@ -86,11 +86,15 @@ function sendInParts(
   });
 }
 
-/** A target with its secrets in place, or what is wrong with it. */
-export type ResolvedTarget = { resolved: true; value: unknown; secrets: string[] } | {
-  resolved: false;
-  error: string;
-};
+/** A target with its secrets in place, or what is wrong with it. `written`: what its columns say or refer to. */
+export type ResolvedTarget =
+  | {
+    resolved: true;
+    value: unknown;
+    secrets: string[];
+    written: { readonly [column in keyof AlertTarget]?: string };
+  }
+  | { resolved: false; error: string };
 
 /**
  * Resolves the references of a row of `alert_config` and checks what they lead to.
@@ -116,6 +120,7 @@ export async function resolveTarget(
     return {
       resolved: true,
       value: parsed.data,
+      written: Object.fromEntries(values),
       secrets: values.flatMap(([key, value]) => PUBLIC.has(key) ? phoneNumbers(value) : secretParts(value)),
     };
   } catch (error) {

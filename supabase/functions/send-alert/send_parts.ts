@@ -68,7 +68,7 @@ async function sendPart(
       if (unanswered < unansweredLimit) return outcome;
       return lostUnless(await keep(failed(`${outcome.error}. ${GIVEN_UP}`)));
     case "resend":
-      return { kind: "permanent", error: `${label}: ${outcome.note}` };
+      return { kind: "permanent", error: `${label}: ${outcome.note}`, about: "message" };
   }
 }
 
@@ -88,7 +88,11 @@ function outOfTime(left: number): SendResult {
 function conclude(progress: readonly PartProgress[], note: (text: string) => void): SendResult {
   const errors = progress.flatMap(({ error }) => error === null ? [] : [error]);
   const sent = progress.filter(({ state }) => state === "sent");
-  if (sent.length === 0 && progress.length > 0) return { kind: "permanent", error: errors.join("; ") };
+  if (sent.length === 0 && progress.length > 0) {
+    // a vendor that never answered has refused nobody
+    const refused = progress.some(({ unanswered }) => unanswered === 0);
+    return { kind: "permanent", error: errors.join("; "), about: refused ? "target" : "message" };
+  }
   if (progress.length === 0) note("Nothing had to be sent: what the vendor has of this still holds");
   else if (errors.length > 0) note(errors.join("; "));
   return { kind: "sent", providerId: sent[0]?.providerId ?? null };

@@ -44,6 +44,8 @@ export interface SendAlertSummary extends Record<string, unknown> {
   channels?: ChannelReport[];
   /** What is wrong with what people wrote, a sentence each. */
   config_faults?: string[];
+  /** The rows that a run would write into an empty `alert_config` (dry run only). */
+  default_routes?: { name: string; channel: string; criticality: string }[];
 }
 
 /** Counts the reports. A delivery that was tried more than once is told once, as it ended. */

@@ -69,11 +69,15 @@ export const discord: Channel<z.infer<typeof target>> = {
     const id = z.object({ id: z.string() }).safeParse(answer.json).data?.id;
     if (answer.status === 200 && id !== undefined) return { kind: "sent", providerId: id };
     return plainOutcome("Discord", answer, {
+      about: TARGET_CODES.has(said?.code ?? 0) ? "target" : undefined,
       error: said === undefined ? undefined : describe(said),
       retryAfterMs: said?.retry_after === undefined ? null : Math.ceil(said.retry_after * 1000),
     });
   },
 };
+
+/** Codes of a 400 that no message gets past: a forum that wants a thread, a thread that is archived or gone. */
+const TARGET_CODES: ReadonlySet<number> = new Set([10003, 10015, 50027, 50083, 220001, 220003]);
 
 const errorBody = z.object({
   message: z.string(),

@@ -51,9 +51,13 @@ export const slack: Channel<z.infer<typeof target>> = {
     if (answer.kind === "response" && answer.status === 200 && answer.excerpt === "ok") {
       return { kind: "sent", providerId: null };
     }
-    return plainOutcome("Slack", answer);
+    const said = answer.kind === "response" && answer.status === 400 ? answer.excerpt : "";
+    return plainOutcome("Slack", answer, { about: TARGET_REFUSAL.test(said) ? "target" : undefined });
   },
 };
+
+/** What a 400 says that no message gets past. */
+const TARGET_REFUSAL = /^(user_not_found|channel_not_found|invalid_token|no_service|no_team|team_disabled)/;
 
 function bodyOf(message: Message): Record<string, unknown> {
   const { sign } = appearanceOf(message);

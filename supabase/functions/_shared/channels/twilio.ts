@@ -25,6 +25,24 @@ const RECIPIENT_CODES = new Set([
   30005,
   30006,
 ]);
+/** Codes of a 400 about the account or the sender: no message gets past them. */
+const TARGET_CODES: ReadonlySet<number> = new Set([
+  20003,
+  20005,
+  20404,
+  21212,
+  21603,
+  21606,
+  21607,
+  21659,
+  21660,
+  21661,
+  21701,
+  21703,
+  21704,
+  21705,
+  21910,
+]);
 /** Too many requests, and a queue that is full: refused now, taken later. */
 const BUSY_CODES = new Set([20429, 21611, 14107]);
 
@@ -88,9 +106,10 @@ export const twilio: Channel<z.infer<typeof target>> = {
       ? undefined
       : `${said.message}${said.code === undefined ? "" : ` (code ${said.code})`}`;
     if (BUSY_CODES.has(said?.code ?? 0)) return plainOutcome("Twilio", { ...answer, status: 429 }, { error });
-    const outcome = plainOutcome("Twilio", answer, { error });
+    const about = TARGET_CODES.has(said?.code ?? 0) ? "target" : undefined;
+    const outcome = plainOutcome("Twilio", answer, { error, about });
     if (outcome.kind === "permanent" && RECIPIENT_CODES.has(said?.code ?? 0)) {
-      return { ...outcome, partOnly: true };
+      return { ...outcome, about: "target", partOnly: true };
     }
     // a success that shows no message, and a gateway that stopped waiting, say nothing of what Twilio did
     return answer.status < 300 || answer.status === 504 ? unanswered(outcome) : outcome;

@@ -21,6 +21,16 @@ export function openHub(hub: HubAddress): postgres.Sql {
   });
 }
 
+/** Opens the hub, uses it and closes it, whatever happens. */
+export async function withHub<T>(hub: HubAddress, use: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = openHub(hub);
+  try {
+    return await use(sql);
+  } finally {
+    await sql.end({ timeout: 2 }).catch(() => {});
+  }
+}
+
 /** SQLSTATEs that mean "somebody else was faster: read again". */
 const CONFLICTS = new Set(["40001", "40P01", "23505"]);
 

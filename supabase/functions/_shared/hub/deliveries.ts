@@ -6,6 +6,7 @@ import {
   alertConfigRow,
   type ClaimedDelivery,
   claimedDelivery,
+  type RefusalSubject,
   type RenderedMessage,
   renderedMessage,
   type UnroutableDelivery,
@@ -20,7 +21,8 @@ export type Settlement =
   | { kind: "sent"; providerId: string | null }
   /** `delayMs`: least time until the next attempt. `uncertain`: nobody knows whether the vendor took it. */
   | { kind: "retry"; error: string; delayMs: number; uncertain?: boolean }
-  | { kind: "permanent"; error: string }
+  /** `about`: whether the row's target takes nothing, or this message is refused. */
+  | { kind: "permanent"; error: string; about: RefusalSubject }
   /** Nothing was attempted: as it was before it was claimed. */
   | { kind: "release" };
 

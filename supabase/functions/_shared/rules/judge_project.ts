@@ -6,7 +6,10 @@ import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
-import type { JudgedJob, ProjectView } from "./judge_job.ts";
+import type { ProjectView } from "./job_view.ts";
+import type { JudgedJob } from "./judge_job.ts";
+import { NOTHING_READ } from "./http_calls.ts";
+import { stalledQueue } from "./http_queue.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
 import { formatDuration, formatUtc } from "./text.ts";
 
@@ -34,7 +37,7 @@ export function projectViewOf(
   knowledge: HubKnowledge,
   now: number,
   knownFrom: number,
-): ProjectView {
+): Omit<ProjectView, "calls"> {
   const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
   const { maxRunningJobs } = facts.settings;
   return {
@@ -68,6 +71,10 @@ export function projectConditions(
   if (around.clockOff) {
     const summary = "its clock and the hub's are far apart: nobody can say which runs are due";
     conditions.push({ code: "clock_off", severity: "important", summary, detail: {} });
+  }
+  const stalled = facts.http ? stalledQueue(facts.http, knowledge.http ?? NOTHING_READ, facts.now) : null;
+  if (stalled !== null) {
+    conditions.push({ code: "http_queue_stalled", severity: "important", summary: stalled, detail: {} });
   }
   return conditions;
 }

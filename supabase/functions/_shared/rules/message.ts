@@ -32,7 +32,13 @@ const ENDINGS: Readonly<Record<string, string>> = {
   removed: "The job is gone, so there is nothing left to watch.",
   paused: "The job was paused; nothing is expected of it until it is resumed.",
   rescheduled: "The job has a new schedule and is judged by that from now on.",
+  superseded: "What is left of it is told by itself.",
   "by hand": "Somebody closed the incident by hand.",
+};
+/** The same, of metrics. */
+const METRIC_ENDINGS: Readonly<Record<string, string>> = {
+  removed: "It is not measured any more.",
+  superseded: "It is no longer critical, but still a warning.",
 };
 const RUN_SIGNS = { success: "🟩", failed: "🟥", unknown: "⬜", running: "🟦" } as const;
 
@@ -251,10 +257,11 @@ function countsOf(words: string[]): string {
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([word, count]) => `${count} ${word}`).join(", ");
 }
 
-/** `FAILED`, `STILL MISSED`, `RECOVERED`. */
+/** `FAILED`, `STILL MISSED`, `ACKNOWLEDGED FAILED`, `RECOVERED`. */
 function verdictOf(event: DeliveryEvent, incident: Incident): string {
   const verdict = oneLine(incident.code).replaceAll("_", " ").toUpperCase();
   if (event === "resolved") return hasRecovered(incident) ? "RECOVERED" : "CLOSED";
+  if (event === "acknowledged") return `ACKNOWLEDGED ${verdict}`;
   return event === "reminder" ? `STILL ${verdict}` : verdict;
 }
 
@@ -285,7 +292,9 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
   const opened = dateOf(incident.openedAt);
   const resolved = dateOf(incident.resolvedAt);
   if (event === "resolved") {
-    const ending = ENDINGS[incident.resolution ?? "recovered"] ?? "The incident is closed.";
+    const resolution = incident.resolution ?? "recovered";
+    const ending = (incident.subjectKind === "metric" ? METRIC_ENDINGS[resolution] : undefined) ??
+      ENDINGS[resolution] ?? "The incident is closed.";
     if (opened === null || resolved === null) return ending;
     return `${ending} It lasted ${outageOf(incident)}, from ${formatUtc(opened)} to ${formatUtc(resolved)}.`;
   }
@@ -361,6 +370,7 @@ function factsOf(event: DeliveryEvent, incident: Incident, now: Date): MessageFi
   }
   if (detail.also?.length) fields.push({ label: "Also", value: detail.also.map(sentence).join(" ") });
   if (detail.heldJobs?.length) fields.push({ label: "Overdue jobs", value: heldJobs(detail.heldJobs) });
+  for (const { label, value } of detail.facts ?? []) fields.push({ label, value });
   return job === null ? fields : [...fields, ...factsOfJob(job, incident.severity)];
 }
 

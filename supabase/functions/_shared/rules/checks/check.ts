@@ -1,5 +1,6 @@
 /** What a check is: a pure function from all that is known of one job to a verdict, or nothing. */
 import type { CronRun, CronSettings, RunSession, SuccessCheck } from "../../domain/facts.ts";
+import type { CommandWarning, RecentCall } from "../../domain/http.ts";
 import type { InventoryJob, JobState } from "../../domain/hub.ts";
 import type { IncidentDetail } from "../../domain/incident.ts";
 import type { Severity } from "../../domain/job.ts";
@@ -42,6 +43,10 @@ export interface JobView {
   open: { run: CronRun; since: number; session: RunSession | null } | null;
   /** What the job's success check answered at this look; `null`: it was not asked. */
   successCheck: SuccessCheck | null;
+  /** What became of the HTTP calls of the last runs, newest last; `waiting`: some of the newest have not ended. */
+  calls: { recent: RecentCall[]; waiting: boolean };
+  /** What is doubtful about the command. */
+  warnings: readonly CommandWarning[];
   /** Whether every slot of `cron.max_running_jobs` is taken. */
   saturated: boolean;
   /** Facts of the job's unresolved incident, so that counts go on. */

@@ -1,0 +1,129 @@
+/** Which slots of a job are judged at a look, and what becomes of each. All instants are epoch milliseconds. */
+import type { CronFacts } from "../domain/facts.ts";
+import type { JobState } from "../domain/hub.ts";
+import type { ObservedJob } from "../domain/observation.ts";
+import type { JobView } from "./checks/check.ts";
+import type { SortedRuns } from "./runs.ts";
+import { previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
+import { judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
+
+/** How close to a slot a run must have started to show that today's schedule was already in force. */
+const FITTING_START_MS = 60_000;
+
+/** Slots judged for one job at one check: after a longer absence of the monitor only the oldest, the rest next time. */
+const SLOTS_LIMIT = 5_000;
+
+/**
+ * From when on slots count: as before, while the schedule is the same and the job was not paused. At the project's
+ * first look they count from the last run, if that run shows that today's schedule was already in force; otherwise
+ * nobody knows since when it is, and they count from now.
+ */
+export function slotsSince(
+  shown: ObservedJob,
+  schedule: Schedule,
+  previous: JobState | null,
+  lastRunAt: number | null,
+  facts: CronFacts,
+): { slotsSince: number; judgedUntil: number } | null {
+  if (schedule.kind !== "cron" && schedule.kind !== "interval") return null;
+  if (previous !== null && previous.schedule === shown.schedule && previous.slotsSince !== null) {
+    return { slotsSince: previous.slotsSince, judgedUntil: previous.judgedUntil ?? previous.slotsSince };
+  }
+  const firstLook = previous === null && facts.reading !== "next";
+  if (firstLook && lastRunAt !== null && fits(schedule, lastRunAt, facts.settings.timeZone)) {
+    return { slotsSince: lastRunAt, judgedUntil: lastRunAt };
+  }
+  return { slotsSince: facts.now, judgedUntil: facts.now };
+}
+
+function fits(schedule: Schedule, startedAt: number, timeZone: string): boolean {
+  if (schedule.kind === "interval") return true;
+  const own = previousSlot(schedule, startedAt + 1, timeZone);
+  return own !== null && startedAt - own <= FITTING_START_MS;
+}
+
+/** Runs that slots can be matched with. Those known before count with their time only: without one, they stood for a slot. */
+export function runSpans(previous: JobState | null, sorted: SortedRuns, now: number): RunSpan[] {
+  const before = (previous?.recentRuns ?? []).filter((run) =>
+    run.status !== "running" && run.startedAt !== null
+  );
+  // one that has not got to its command may never do so
+  const open = sorted.open?.startedAt ?? null;
+  const spans = [
+    ...before.map((run) => ({ startedAt: ms(run.startedAt), endedAt: ms(run.endedAt), open: false })),
+    ...sorted.ended.map((run) => ({ startedAt: run.startedAt, endedAt: run.endedAt, open: false })),
+    ...(open === null ? [] : [{ startedAt: open, endedAt: null, open: true }]),
+  ];
+  // started in the future: the clock was wrong then
+  return spans.filter(({ startedAt }) => (startedAt ?? 0) <= now);
+}
+
+/** Judges what was due after an instant by the runs that can matter to it. */
+export function judgeDue(
+  schedule: Schedule,
+  judgedUntil: number,
+  runs: readonly RunSpan[],
+  graceMs: number,
+  facts: CronFacts,
+): SlotJudgement {
+  if (schedule.kind === "interval") {
+    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts);
+  }
+  const due = slotsBetween(schedule, {
+    after: judgedUntil,
+    until: facts.knownUntil,
+    timeZone: facts.settings.timeZone,
+    limit: SLOTS_LIMIT,
+  });
+  // only what was enumerated can be judged: the rest is left for the next check
+  const until = due.cut ? due.slots.at(-1) ?? facts.knownUntil : facts.knownUntil;
+  return judgeSlots(due.slots, runs, graceMs, until);
+}
+
+/**
+ * `N seconds` counts from the last start and has no slots: it is missed where nothing starts for N and the grace. A
+ * run that takes longer is followed at once.
+ */
+function judgeInterval(
+  seconds: number,
+  judgedUntil: number,
+  runs: readonly RunSpan[],
+  graceMs: number,
+  facts: CronFacts,
+): SlotJudgement {
+  const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil };
+  let due = judgedUntil + seconds * 1000;
+  let running = false;
+  for (const { startedAt, endedAt, open } of runs) {
+    // a failure without a start came at some time unknown: nobody can say that nothing was tried
+    if (startedAt === null) return { missed: [], lastDecided: null, judgedUntil: facts.knownUntil };
+    const until = open ? facts.knownUntil : endedAt ?? startedAt;
+    if (until < judgedUntil) continue;
+    if (startedAt - due > graceMs) judgement.missed.push(due);
+    if (startedAt > judgement.judgedUntil) {
+      judgement.lastDecided = startedAt;
+      judgement.judgedUntil = startedAt;
+    }
+    due = Math.max(due, startedAt + seconds * 1000, until);
+    running ||= open;
+  }
+  if (running || facts.knownUntil - due <= graceMs) return judgement;
+  return { missed: [...judgement.missed, due], lastDecided: due, judgedUntil: facts.knownUntil };
+}
+
+/** The newest slot that was missed, also where it was so at an earlier look; `null` if none is known since slots count. */
+export function lastDue(view: JobView & { slotsSince: number | null }): number | null {
+  const newest = view.slots.missed.at(-1);
+  if (newest !== undefined) return newest;
+  const since = view.slotsSince ?? Infinity;
+  if (view.schedule.kind === "interval") {
+    const due = Math.max(view.lastRunAt ?? 0, since) + view.schedule.seconds * 1000;
+    return due <= view.now ? due : null;
+  }
+  const slot = previousSlot(view.schedule, view.slots.judgedUntil + 1, view.settings.timeZone);
+  return slot !== null && slot > since ? slot : null;
+}
+
+function ms(instant: string | null): number | null {
+  return instant === null ? null : Date.parse(instant);
+}

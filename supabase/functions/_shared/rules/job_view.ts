@@ -1,0 +1,201 @@
+/** All that is known of one job at one look: what its checks see. */
+import type { CronFacts, CronRun } from "../domain/facts.ts";
+import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { HttpCall } from "../domain/http.ts";
+import type { IncidentDetail } from "../domain/incident.ts";
+import type { ObservedJob } from "../domain/observation.ts";
+import type { FinishedRun, JobView } from "./checks/check.ts";
+import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
+import { graceMinutes } from "./grace.ts";
+import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
+import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
+import { parseSchedule, type Schedule } from "./schedule.ts";
+
+const MINUTE_MS = 60_000;
+
+/** pg_cron gives up a start after 10 seconds: a row that is older and never got to its command is what a crash left. */
+const START_UP_LIMIT_MS = 60_000;
+
+/** What the project as a whole adds to the view of each job. */
+export interface ProjectView {
+  saturated: boolean;
+  /** Whether its clock can be trusted. */
+  clockOff: boolean;
+  /** Runs that started before may be gone from its history: slots up to here are not judged. */
+  knownFrom: number;
+  /** By run id: when a run in progress was first seen, by the project's clock. */
+  openSince: ReadonlyMap<number, number>;
+  /** The inventory by id. */
+  known: ReadonlyMap<string, InventoryJob>;
+  /** HTTP calls of this look, by inventory id. */
+  calls: ReadonlyMap<string, readonly HttpCall[]>;
+  /** Unresolved incidents of jobs, by inventory id. */
+  incidents: ReadonlyMap<string, readonly OpenIncident[]>;
+}
+
+/** A {@link JobView}, with what only its conclusion and its transitions need. */
+export interface FullView extends JobView {
+  sorted: SortedRuns;
+  calls: JudgedCalls;
+  /** `null`: no slot is judged (paused, or a schedule without slots). */
+  slotsSince: number | null;
+  clockOff: boolean;
+}
+
+/** A job's runs since the last look, told apart, and when it is due. */
+export interface SeenRuns {
+  sorted: SortedRuns;
+  schedule: Schedule;
+}
+
+/**
+ * The view of a job that the project shows.
+ *
+ * @param rows Its rows after the last look, by run id.
+ */
+export function viewOf(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  rows: readonly CronRun[],
+  facts: CronFacts,
+  around: ProjectView & { openDetail: IncidentDetail | null },
+): FullView {
+  // a restored history holds runs again that were logged before it was lost
+  const fresh = facts.reading === "restored" && previous !== null
+    ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
+    : rows;
+  const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
+  const seen = { sorted: sortRuns(fresh, facts.serverStartedAt), schedule };
+  return viewOfRuns(shown, known, previous, seen, facts, around);
+}
+
+/** The view of any job whose runs are known, wherever it runs. */
+export function viewOfRuns(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  { sorted, schedule }: SeenRuns,
+  facts: CronFacts,
+  around: ProjectView & { openDetail: IncidentDetail | null },
+): FullView {
+  const starts = [...sorted.ended, ...sorted.open === null ? [] : [sorted.open]]
+    .flatMap(({ startedAt }) => startedAt ?? []);
+  const history = historyOf(previous, sorted.ended, starts, facts.now);
+  const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
+  const grace = graceMinutes({
+    intervalMinutes: shown.expectedIntervalMinutes,
+    annotatedMinutes: job.graceMinutes,
+  });
+  const judgeable = shown.active && facts.settings.logRun && !around.clockOff;
+  const sameJob = known === undefined || known.jobId === null || known.jobId === shown.jobId;
+  const since = judgeable
+    ? slotsSince(shown, schedule, sameJob ? previous : null, history.lastRunAt, facts)
+    : null;
+  const slots = since === null ? { missed: [], lastDecided: null, judgedUntil: facts.knownUntil } : judgeDue(
+    schedule,
+    Math.max(since.judgedUntil, around.knownFrom),
+    runSpans(previous, sorted, facts.now),
+    grace * MINUTE_MS,
+    facts,
+  );
+  return {
+    job,
+    schedule,
+    settings: facts.settings,
+    launcherAlive: facts.launcherAlive,
+    serverStartedAt: facts.serverStartedAt,
+    now: facts.now,
+    previous,
+    lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
+    newStarts: starts,
+    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
+    slots,
+    graceMinutes: grace,
+    intervalMinutes: shown.expectedIntervalMinutes,
+    open: openRunOf(sorted.open, facts, around.openSince),
+    successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
+    calls: judgeCalls({
+      jobInventoryId: shown.id,
+      calls: around.calls.get(shown.id) ?? [],
+      before: previous?.recentCalls ?? [],
+      // of those that are not kept, too
+      runs: keepRecent(previous?.recentRuns ?? [], sorted, -Infinity),
+      bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
+    }),
+    warnings: shown.warnings ?? [],
+    saturated: around.saturated,
+    openDetail: around.openDetail,
+    clockOff: around.clockOff,
+    sorted,
+    slotsSince: since?.slotsSince ?? null,
+    ...history,
+  };
+}
+
+function openRunOf(
+  run: CronRun | null,
+  facts: CronFacts,
+  openSince: ReadonlyMap<number, number>,
+): JobView["open"] {
+  if (run === null) return null;
+  const since = run.startedAt ?? openSince.get(run.runId) ?? facts.now;
+  if (run.startedAt === null && facts.now - since > START_UP_LIMIT_MS) return null;
+  const session = facts.sessions.find(({ pid }) => pid === run.pid) ?? null;
+  return { run, since, session };
+}
+
+/** A job that nobody has annotated. */
+export const NOTHING_WRITTEN = {
+  description: null,
+  successCriteria: null,
+  criticality: null,
+  alertChannel: null,
+  owner: null,
+  runbookUrl: null,
+  graceMinutes: null,
+  maxRuntimeMinutes: null,
+  failureThreshold: null,
+  successCheckSql: null,
+  minRows: null,
+  checkBodyOk: null,
+};
+
+/** Counts that go on from check to check. */
+function historyOf(
+  previous: JobState | null,
+  ended: readonly EndedRun[],
+  starts: readonly number[],
+  now: number,
+) {
+  let consecutiveFailures = previous?.consecutiveFailures ?? 0;
+  let lastSuccessAt = previous?.lastSuccessAt ?? null;
+  for (const run of ended) {
+    if (run.status === "failed") consecutiveFailures++;
+    if (run.status !== "success") continue;
+    consecutiveFailures = 0;
+    lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
+  }
+  // what seems to have started in the future ran when the clock was wrong
+  const latest = starts.reduce<number | null>(
+    (latest, startedAt) => Math.max(latest ?? startedAt, startedAt),
+    previous?.lastRunAt ?? null,
+  );
+  const lastRunAt = latest === null ? null : Math.min(latest, now);
+  return { consecutiveFailures, lastSuccessAt, lastRunAt };
+}
+
+function lastFinishedBefore(previous: JobState | null): FinishedRun | null {
+  const last = previous?.recentRuns.findLast((run) => run.status !== "running");
+  if (last === undefined || last.status === "running") return null;
+  return {
+    status: last.status,
+    message: last.message ?? null,
+    startedAt: ms(last.startedAt),
+    endedAt: ms(last.endedAt),
+  };
+}
+
+function ms(instant: string | null): number | null {
+  return instant === null ? null : Date.parse(instant);
+}
