@@ -1,9 +1,8 @@
 /** All that is known of one job at one look: what its checks see. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
-import type { IncidentDetail } from "../domain/incident.ts";
 import type { ObservedJob } from "../domain/observation.ts";
-import type { FinishedRun, JobView } from "./checks/check.ts";
+import { type FinishedRun, isDegraded, type JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
@@ -48,13 +47,13 @@ export function viewOf(
   previous: JobState | null,
   rows: readonly CronRun[],
   facts: CronFacts,
-  around: ProjectView & { openDetail: IncidentDetail | null },
+  around: ProjectView,
 ): FullView {
   // a restored history holds runs again that were logged before it was lost
   const fresh = facts.reading === "restored" && previous !== null
     ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
     : rows;
-  const sorted = sortRuns(fresh, facts.serverStartedAt);
+  const sorted = withVanished(sortRuns(fresh, facts.serverStartedAt), previous, fresh);
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
   const history = historyOf(previous, sorted.ended, fresh, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
@@ -62,7 +61,7 @@ export function viewOf(
     intervalMinutes: shown.expectedIntervalMinutes,
     annotatedMinutes: job.graceMinutes,
   });
-  const judgeable = shown.active && facts.settings.logRun && !around.clockOff;
+  const judgeable = shown.active && facts.settings.logRun === true && !around.clockOff;
   const sameJob = known === undefined || known.jobId === null || known.jobId === shown.jobId;
   const since = judgeable
     ? slotsSince(shown, schedule, sameJob ? previous : null, history.lastRunAt, facts)
@@ -84,18 +83,38 @@ export function viewOf(
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
     newStarts: fresh.flatMap((row) => row.startedAt ?? []),
-    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
+    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, {
+      undecidedFrom: slots.judgedUntil,
+      now: facts.now,
+    }),
     slots,
     graceMinutes: grace,
     intervalMinutes: shown.expectedIntervalMinutes,
     open: openRunOf(sorted.open, facts, around.openSince),
     successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
     saturated: around.saturated,
-    openDetail: around.openDetail,
+    openOutage: around.incidents.get(shown.id)?.find(({ code }) => !isDegraded(code)) ?? null,
     clockOff: around.clockOff,
     sorted,
     slotsSince: since?.slotsSince ?? null,
     ...history,
+  };
+}
+
+/** A run that was in progress at the last look and whose row is gone has ended, or not: nobody can say. */
+function withVanished(
+  sorted: SortedRuns,
+  previous: JobState | null,
+  rows: readonly CronRun[],
+): SortedRuns {
+  const before = previous?.recentRuns.findLast(({ status }) => status === "running");
+  if (before === undefined || before.runId === null) return sorted;
+  const { runId, startedAt } = before;
+  if (rows.some((row) => row.runId === runId)) return sorted;
+  const message = "its row was deleted before it ended";
+  return {
+    ...sorted,
+    ended: [{ runId, status: "unknown", message, startedAt: ms(startedAt), endedAt: null }, ...sorted.ended],
   };
 }
 
@@ -141,6 +160,7 @@ function historyOf(
     lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
   }
   // what seems to have started in the future ran when the clock was wrong
+  if (lastSuccessAt !== null) lastSuccessAt = Math.min(lastSuccessAt, now);
   const lastRunAt = [previous?.lastRunAt ?? null, ...rows.map(({ startedAt }) => startedAt)].reduce(
     (latest, startedAt) => startedAt === null ? latest : Math.max(latest ?? 0, Math.min(startedAt, now)),
     null,
