@@ -6,7 +6,6 @@ import type { Resolution } from "../../supabase/functions/_shared/domain/observa
 import type { Injection } from "./injections.ts";
 import {
   clockOf,
-  DAY,
   HOUR,
   type JobTruth,
   MINUTE,
