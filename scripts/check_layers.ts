@@ -36,7 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sources: ["sources", "domain", "base", "database", "npm:postgres", "npm:zod"],
   hub: ["hub", "domain", "base", "database", "npm:postgres", "npm:zod"],
   database: ["database", "npm:postgres", "node"],
-  base: ["base"],
+  base: ["base", "rules"],
   config: ["config", "domain", "base", "npm:zod"],
   http: ["http", "base", "npm:zod", "npm:@supabase/server"],
   function: [

@@ -12,6 +12,8 @@
 import {
   type AuditReport,
   auditReport,
+  type CollectionAnswer,
+  collectionAnswer,
   type DeliveryAnswer,
   deliveryAnswer,
   type HealthReport,
@@ -26,13 +28,39 @@ import {
   findConnection,
   type FindOptions,
 } from "./monitor/connection.ts";
+import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
+import {
+  type AddedHeartbeat,
+  addHeartbeat,
+  type Heartbeat,
+  heartbeatAnswer,
+  type NewHeartbeat,
+  readHeartbeats,
+  removeHeartbeat,
+  rotateHeartbeat,
+} from "./monitor/heartbeats.ts";
 import { type CallFunction, createFunctionCaller } from "./monitor/functions_client.ts";
 import { type Hub, openHub, openHubDatabase } from "./monitor/hub_client.ts";
+import { type ActedIncident, actOnIncidents } from "./monitor/incident_acts.ts";
+import {
+  checkSilence,
+  type EndedSilence,
+  endSilence,
+  type ListedSilence,
+  type MadeSilence,
+  readSilences,
+  type SilenceFilter,
+  silenceOver,
+  type SilenceRequest,
+  writeSilence,
+} from "./monitor/silences.ts";
+import { whoActs } from "./monitor/who.ts";
 import { type Replay, replay, type Thresholds } from "./replay.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
+  type FalseAlarmRate,
   type HistoryFilter,
   type Incident,
   type IncidentFilter,
@@ -41,6 +69,7 @@ import {
   type LoggedRun,
   type Project,
   readChannels,
+  readFalseAlarmRate,
   readHistory,
   readIncidents,
   readJobs,
@@ -48,26 +77,41 @@ import {
   readProjects,
   readSuccessesKept,
 } from "./monitor/hub_tables.ts";
+import { type Metric, type MetricFilter, readMetricNames, readMetrics } from "./monitor/metric_tables.ts";
 
 export { MonitorError, type MonitorErrorCode } from "./monitor/errors.ts";
 export type {
+  ActedIncident,
+  AddedHeartbeat,
   AnnotatedJob,
   Annotations,
   AuditReport,
+  CollectionAnswer,
   Connection,
   ConnectionOrigin,
   DeliveryAnswer,
+  DoctorReport,
+  EndedSilence,
+  FalseAlarmRate,
   FindOptions,
   HealthReport,
+  Heartbeat,
   HistoryFilter,
   Incident,
   IncidentFilter,
   Job,
   JobChoice,
   JobFilter,
+  ListedSilence,
   LoggedRun,
+  MadeSilence,
+  Metric,
+  MetricFilter,
+  NewHeartbeat,
   Project,
   ProjectAudit,
+  SilenceFilter,
+  SilenceRequest,
 };
 
 /** Who calls, as `check_runs.source` keeps it. */
@@ -222,11 +266,145 @@ export class MonitoringAPI implements AsyncDisposable {
     return await this.#call("check-job-health", triggerBody(project, options), healthReport);
   }
 
-  /** Incidents, unresolved first. Default: the unresolved ones. */
+  /**
+   * Incidents, unresolved first, each with who was told of it, what its alerts wait for, who took it on and which silence
+   * covers it. Default: the unresolved ones.
+   *
+   * @throws {MonitorError} `not_found` for a project that the hub does not know.
+   */
   async listIncidents(filter: IncidentFilter = {}): Promise<Incident[]> {
-    const incidents = await readIncidents(this.#hub, filter);
+    const [incidents, silences] = [await readIncidents(this.#hub, filter), await readSilences(this.#hub)];
     if (incidents.length === 0) await this.#expectProject(filter.project);
-    return incidents;
+    return incidents.map((incident) => {
+      const silence = incident.resolved_at === null ? silenceOver(incident, silences) : null;
+      const silenced = silence === null ? null : {
+        id: silence.id,
+        until: silence.holds_until ?? "",
+        by: silence.created_by,
+        reason: silence.reason,
+      };
+      return { ...incident, silenced };
+    });
+  }
+
+  /** How often somebody said that nothing was wrong, over the incidents of the last 90 days. */
+  async falseAlarmRate(project?: string): Promise<FalseAlarmRate> {
+    return await readFalseAlarmRate(this.#hub, project);
+  }
+
+  /**
+   * Takes incidents on: no more reminders and no escalation; their ends are told all the same.
+   *
+   * @param incidents Ids, or their first characters (4 or more) where those are unique; `#` before them is allowed.
+   * @param options.by Who. Default: the operating system's user.
+   * @returns Each incident; `changed` is `false` where it is over or was taken on before.
+   * @throws {MonitorError} `not_found` or `ambiguous` with `candidates`, naming every fault; then nothing is changed.
+   */
+  async acknowledgeIncidents(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined; note?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    const act = { kind: "acknowledge", note: options.note?.trim() || null } as const;
+    return await actOnIncidents(this.#hub, [incidents].flat(), act, whoActs(options.by));
+  }
+
+  /**
+   * Says of incidents that nothing was wrong: acknowledges those that last, and counts in {@link falseAlarmRate}.
+   *
+   * @param incidents As for {@link acknowledgeIncidents}, which tells also what is answered and thrown.
+   */
+  async markFalseAlarms(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    return await actOnIncidents(this.#hub, [incidents].flat(), { kind: "false alarm" }, whoActs(options.by));
+  }
+
+  /**
+   * Closes incidents by hand, and tells whoever was told of them. A condition that still holds at the next check opens
+   * another one.
+   *
+   * @param incidents As for {@link acknowledgeIncidents}, which tells also what is answered and thrown.
+   */
+  async resolveIncidents(
+    incidents: string | readonly string[],
+    options: { by?: string | undefined } = {},
+  ): Promise<ActedIncident[]> {
+    return await actOnIncidents(this.#hub, [incidents].flat(), { kind: "resolve" }, whoActs(options.by));
+  }
+
+  /**
+   * Silences jobs for a while, or again and again by a schedule. Incidents are recorded all the same; one that still
+   * holds at the silence's end is told then.
+   *
+   * ```ts
+   * await monitor.silence({ project: "smoothed", jobs: "sync_*", for: "2h", reason: "migration" });
+   * ```
+   *
+   * @returns The silence, and the jobs that it fits now.
+   * @throws {MonitorError} `usage` naming every fault of the request, `not_found` for an unknown project; then nothing is
+   * written.
+   */
+  async silence(request: SilenceRequest): Promise<MadeSilence> {
+    return await writeSilence(this.#hub, checkSilence(request, Date.now()));
+  }
+
+  /** Silences and their next times. Default: those that hold now or will. */
+  async listSilences(filter: SilenceFilter = {}): Promise<ListedSilence[]> {
+    const silences = await readSilences(this.#hub, filter);
+    if (silences.length === 0) await this.#expectProject(filter.project);
+    return silences;
+  }
+
+  /**
+   * Ends a silence now: what still holds is told.
+   *
+   * @param silence Its id, or the first characters (4 or more) where those are unique.
+   * @throws {MonitorError} `not_found` or `ambiguous` with `candidates`.
+   */
+  async endSilence(silence: string, options: { by?: string | undefined } = {}): Promise<EndedSilence> {
+    return await endSilence(this.#hub, silence, whoActs(options.by));
+  }
+
+  /**
+   * Looks at everything that has to be right for an alert to arrive: connection, schema, schedules, projects, rows of
+   * `alert_config` and their channels, annotations. Never throws.
+   */
+  async doctor(): Promise<DoctorReport> {
+    return await examine({
+      hub: this.#hub,
+      connection: await this.testConnection(),
+      audit: () => this.auditAllProjects({ dryRun: true }),
+      preview: () => this.#call("send-alert", { source: SOURCE, dry_run: true }, deliveryAnswer),
+    });
+  }
+
+  /**
+   * The latest number of each series of every metric that is on, the gravest first.
+   *
+   * @throws {MonitorError} `not_found` for a project or metric that the hub does not know.
+   */
+  async listMetrics(filter: MetricFilter = {}): Promise<Metric[]> {
+    const metrics = await readMetrics(this.#hub, filter);
+    if (metrics.length === 0) {
+      await this.#expectProject(filter.project);
+      if (filter.name !== undefined) await this.#expectMetric(filter.name);
+    }
+    return metrics;
+  }
+
+  /**
+   * Asks for one metric now, of every project or of one, also where it is off; stores nothing and alerts nobody.
+   *
+   * @throws {MonitorError} `not_found` for a metric that has no definition, or a project that is not watched.
+   */
+  async testMetric(metric: string, project?: string): Promise<CollectionAnswer> {
+    await this.#expectMetric(metric);
+    return await this.#call(
+      "collect-metrics",
+      { ...triggerBody(project, { dryRun: true }), metric },
+      collectionAnswer,
+    );
   }
 
   /** Every project that the hub knows, with how its jobs are. */
@@ -283,6 +461,44 @@ export class MonitoringAPI implements AsyncDisposable {
     return await this.#call("send-alert", { source: SOURCE, test }, deliveryAnswer);
   }
 
+  /** Heartbeats, and how each is now, by project and name. */
+  async listHeartbeats(): Promise<Heartbeat[]> {
+    return await readHeartbeats(this.#hub);
+  }
+
+  /**
+   * Sets up a heartbeat and answers its URL, which is shown this once. It is a job of the inventory right away,
+   * unless the functions do not answer: `in_inventory` says so.
+   *
+   * @throws {MonitorError} `invalid_value` saying what is allowed, or that there is one of that name.
+   */
+  async addHeartbeat(wanted: NewHeartbeat): Promise<AddedHeartbeat & { in_inventory: boolean }> {
+    const added = await addHeartbeat(this.#hub, this.#connection.url, wanted);
+    // its URL must not be lost where the functions do not answer
+    const in_inventory = await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer)
+      .then(() => true, () => false);
+    return { ...added, in_inventory };
+  }
+
+  /**
+   * Gives a heartbeat another URL; the old one works on for so many hours.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async rotateHeartbeat(name: string, keepHours: number): Promise<AddedHeartbeat> {
+    return await rotateHeartbeat(this.#hub, this.#connection.url, name, keepHours);
+  }
+
+  /**
+   * Removes a heartbeat: its URLs stop to work at once and its incident ends. Annotations and log stay.
+   *
+   * @throws {MonitorError} `not_found`, with `candidates`.
+   */
+  async removeHeartbeat(name: string): Promise<void> {
+    await removeHeartbeat(this.#hub, name);
+    await this.#call("cron-healthcheck", { source: SOURCE }, heartbeatAnswer);
+  }
+
   /** An overview: tests the connection, discovers every project's jobs, and tells how they are. */
   async quickStart(): Promise<Overview> {
     const connection = await this.testConnection();
@@ -315,6 +531,16 @@ export class MonitoringAPI implements AsyncDisposable {
       hints: [
         known.length === 0 ? "It knows none yet: audit looks for them" : `It knows: ${known.join(", ")}`,
       ],
+    });
+  }
+
+  async #expectMetric(name: string): Promise<void> {
+    const names = await readMetricNames(this.#hub);
+    if (names.includes(name)) return;
+    const candidates = closestNames(name, names);
+    throw new MonitorError("not_found", `No metric is called "${name}"`, {
+      candidates,
+      hints: ["Definitions are rows of metric_definitions"],
     });
   }
 

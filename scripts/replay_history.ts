@@ -146,6 +146,7 @@ function jobsOf(
 }
 
 const UNANNOTATED = {
+  checkBodyOk: null,
   description: null,
   successCriteria: null,
   criticality: null,

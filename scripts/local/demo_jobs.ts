@@ -43,6 +43,8 @@ export interface DemoResult {
 
 /** Every second project has an application of its own that schedules jobs under its own role. */
 const SECOND_USER = "crm_app";
+/** Only the hub has pg_net here. */
+const INSTALL_HTTP_CALLS = new URL("../../supabase/watched_project/install_http_calls.sql", import.meta.url);
 const HISTORY_LABEL = "back-dated demo history";
 const HISTORY_RUNS = 10;
 /** How many of its last runs a failing job has failed. */
@@ -57,6 +59,7 @@ export async function createDemoJobs(target: DemoTarget): Promise<DemoResult> {
     select now(), (select extversion from pg_extension where extname = 'pg_cron') as version`;
   if (server === undefined) throw new Error(`Cannot create demo jobs in "${project}": no answer`);
   await createDemoSchema(target);
+  if (project === "thordata") await target.sql.unsafe(await Deno.readTextFile(INSTALL_HTTP_CALLS));
   const jobs = demoJobs(project, server.now, target.functionsUrl)
     .filter((job) => job.interval !== "seconds" || atLeast(server.version, 1, 5));
   const created: { jobId: string; job: DemoJob }[] = [];
@@ -166,9 +169,18 @@ function demoJobs(project: string, now: Date, functionsUrl: string): DemoJob[] {
         name: "warm_edge_functions",
         schedule: "*/10 * * * *",
         slots: { every: 10, from: 0 },
-        command: `select net.http_post(url := '${functionsUrl}/discover-jobs', body := '{"dry_run":true}', ` +
+        command:
+          `select monitored.http_post('warm_edge_functions', url := '${functionsUrl}/discover-jobs', body := '{"dry_run":true}', ` +
           "headers := jsonb_build_object('Content-Type', 'application/json', 'apikey', (select decrypted_secret " +
           "from vault.decrypted_secrets where name = 'monitor_secret_key')), timeout_milliseconds := 10000)",
+        history: "healthy",
+      },
+      {
+        // pg_cron calls each run a success; the function does not exist
+        name: "refresh_prices",
+        schedule: "*/15 * * * *",
+        slots: { every: 15, from: 0 },
+        command: `select monitored.http_post('refresh_prices', url := '${functionsUrl}/refresh-prices')`,
         history: "healthy",
       },
       {

@@ -58,7 +58,8 @@ export function serverSettings(
     log_line_prefix: "%m [%p] %q%u@%d ",
     // files in the data directory, so that a killed server leaves nothing elsewhere
     dynamic_shared_memory_type: "mmap",
-    shared_preload_libraries: "pg_cron",
+    // as on Supabase, where pg_stat_statements is loaded too
+    shared_preload_libraries: "pg_cron,pg_stat_statements",
     "cron.database_name": "postgres",
     // pg_cron connects as each job's owner: the socket asks no password
     "cron.host": socketDir,

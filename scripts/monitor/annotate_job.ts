@@ -32,6 +32,8 @@ export const annotations = z.strictObject({
   max_runtime_minutes: minutes,
   failure_threshold: z.int32("must be a whole number").nullable(),
   min_rows: z.int("must be a whole number").nullable(),
+  /** Whether `"ok": false` in the body of an HTTP answer is a failure. */
+  check_body_ok: z.boolean("must be true or false").nullable(),
   success_check_sql: written,
 }).partial();
 /** The columns to set; those that are absent stay as they are. */
@@ -67,7 +69,10 @@ export async function annotateJob(
 }
 
 /** Columns and what to write into them. */
-function valuesOf({ name }: JobChoice, wanted: Annotations): Record<string, string | number | null> {
+function valuesOf(
+  { name }: JobChoice,
+  wanted: Annotations,
+): Record<string, string | number | boolean | null> {
   const parsed = annotations.safeParse(wanted);
   if (!parsed.success) {
     const faults = parsed.error.issues.map(({ path, message }) => `${path.join(".")} ${message}`.trim());

@@ -2,8 +2,10 @@
 import { z } from "zod";
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
+import type { CollectionReport } from "../../supabase/functions/collect-metrics/run.ts";
 import type { DeliveryReport } from "../../supabase/functions/send-alert/summary.ts";
 import { jobStatus } from "../../supabase/functions/_shared/domain/job.ts";
+import { metricAlarm, metricSeverity } from "../../supabase/functions/_shared/domain/metric.ts";
 
 const count = z.number().int().nonnegative();
 const counts = { jobs: count, healthy: count, failed: count, missed: count, unknown: count, paused: count };
@@ -20,6 +22,8 @@ const projectAudit = z.object({
   jobs: count,
   edge_functions: count,
   changes: z.array(z.object({ job: z.string(), change: z.string() })),
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: z.array(z.object({ job: z.string(), code: z.string(), warning: z.string() })),
 });
 /** What an audit found in one project. */
 export type ProjectAudit = z.infer<typeof projectAudit>;
@@ -50,6 +54,21 @@ const jobReport = z.object({
   last_run_at: z.string().nullable(),
 });
 
+const httpHealth = z.object({
+  /** Requests that wait. */
+  queue: count.nullable(),
+  worker_up: z.boolean().nullable(),
+  /** Of the last hour. */
+  answers: count.nullable(),
+  failed: count.nullable(),
+  timed_out: count.nullable(),
+  /** 0 to 1. */
+  failure_rate: z.number().nullable(),
+  calls_kept: z.boolean(),
+  strangers: z.array(z.string()),
+  errors: z.array(z.string()),
+});
+
 const projectHealth = z.object({
   project: z.string(),
   status: z.enum(["ok", "error"]),
@@ -57,6 +76,8 @@ const projectHealth = z.object({
   error: fault.exactOptional(),
   ...counts,
   runs_logged: count,
+  /** What pg_net does there; absent: there is none. */
+  http: httpHealth.exactOptional(),
   incidents_opened: count,
   incidents_resolved: count,
   details: z.array(jobReport),
@@ -101,9 +122,63 @@ export const deliveryAnswer = z.object({
   failed: count,
   unroutable: count,
   deliveries: z.array(deliveryReport),
+  /** Enabled rows of `alert_config`; not of a test. */
+  channels: z.array(z.object({
+    alert_config_id: z.string(),
+    name: z.string().nullable(),
+    channel: z.string(),
+    status: z.enum(["healthy", "dead"]),
+    reason: z.string().exactOptional(),
+    since: z.string().exactOptional(),
+  })).exactOptional(),
+  /** What is wrong with what people wrote, a sentence each; not of a test. */
+  config_faults: z.array(z.string()).exactOptional(),
+  /** What an empty `alert_config` would be filled with; of a dry run only. */
+  default_routes: z.array(z.object({ name: z.string(), channel: z.string(), criticality: z.string() }))
+    .exactOptional(),
 });
 /** What became of alerts. */
 export type DeliveryAnswer = z.infer<typeof deliveryAnswer>;
+
+const metricOutcome = z.object({
+  metric: z.string(),
+  unit: z.string().nullable(),
+  status: z.enum(["ok", "failed", "not_applicable", "not_asked"]),
+  error: z.string().exactOptional(),
+  took_ms: z.number().nullable(),
+  rows: z.array(z.object({
+    labels: z.record(z.string(), z.string()),
+    value: z.number().nullable(),
+    severity: metricSeverity,
+    alarm: metricAlarm,
+    summary: z.string().nullable(),
+  })),
+});
+
+/** `collect-metrics`. */
+export const collectionAnswer = z.object({
+  ...answered,
+  collected_at: z.string(),
+  dry_run: z.boolean(),
+  /** How many numbers mean what. */
+  numbers: z.object({ ok: count, warning: count, critical: count, unknown: count }),
+  failed: count,
+  not_asked: count,
+  errors: count,
+  faults: z.array(z.string()),
+  incidents_opened: count,
+  incidents_resolved: count,
+  projects: z.array(z.object({
+    project: z.string(),
+    status: z.enum(["ok", "error"]),
+    error: fault.exactOptional(),
+    incidents_opened: count,
+    incidents_resolved: count,
+    metrics: z.array(metricOutcome),
+  })),
+}) satisfies z.ZodType<CollectionReport>;
+/** What projects answered for their metrics. */
+export type CollectionAnswer = z.infer<typeof collectionAnswer>;
 
 /** What the functions answer instead when they refuse or fail. */
 export const functionError = z.object({

@@ -11,7 +11,12 @@ const CALL_TIMEOUT_MS = 160_000;
 const SHOWN_ANSWER = 300;
 
 /** The functions that a person may call. */
-export type FunctionName = "discover-jobs" | "check-job-health" | "send-alert";
+export type FunctionName =
+  | "discover-jobs"
+  | "check-job-health"
+  | "cron-healthcheck"
+  | "send-alert"
+  | "collect-metrics";
 
 /** Calls a function and checks what it answers. */
 export type CallFunction = <T>(name: FunctionName, body: object, answer: z.ZodType<T>) => Promise<T>;

@@ -3,7 +3,7 @@ import type postgres from "postgres";
 import { z } from "zod";
 import { criticality, jobStatus, jobType, severity } from "../../supabase/functions/_shared/domain/job.ts";
 import { subjectKind } from "../../supabase/functions/_shared/domain/incident.ts";
-import { deliveryState } from "../../supabase/functions/_shared/domain/delivery.ts";
+import { deliveryEvent, deliveryState } from "../../supabase/functions/_shared/domain/delivery.ts";
 import { runStatus } from "../../supabase/functions/_shared/domain/run.ts";
 import type { Hub } from "./hub_client.ts";
 
@@ -35,6 +35,9 @@ const jobRow = z.object({
   max_runtime_minutes: number,
   failure_threshold: number,
   min_rows: number,
+  check_body_ok: z.boolean().nullable(),
+  /** What is doubtful about the HTTP calls in its command. */
+  warnings: z.array(z.string()),
   success_check_sql: text,
   first_seen_at: instant,
   last_seen_at: instant.nullable(),
@@ -69,7 +72,7 @@ export function readJobs(hub: Hub, { project, name, which = "existing" }: JobFil
              p.settings ->> 'timeZone' as time_zone, p.settings ->> 'pgCronVersion' as pg_cron_version, i.active,
              i.expected_interval_minutes::float8, i.description, i.success_criteria, i.criticality, i.alert_channel,
              i.owner, i.runbook_url, i.grace_minutes::float8, i.max_runtime_minutes::float8, i.failure_threshold,
-             i.min_rows::float8, i.success_check_sql, i.first_seen_at, i.last_seen_at, i.removed_at,
+             i.min_rows::float8, i.check_body_ok, to_jsonb(i.warnings) as warnings, i.success_check_sql, i.first_seen_at, i.last_seen_at, i.removed_at,
              s.status, s.verdict, s.summary, s.status_since, s.last_run_at, s.last_success_at,
              s.consecutive_failures, s.checked_at
       from public.job_inventory i
@@ -159,15 +162,46 @@ const incidentRow = z.object({
   resolution: text,
   /** What became of the messages about its beginning, each state once. */
   alerts: z.array(deliveryState),
+  /** Who took it on: no more reminders and no escalation since. */
+  acknowledged_at: instant.nullable(),
+  acknowledged_by: text,
+  acknowledgement_note: text,
+  /** Who said that nothing was wrong. */
+  false_alarm_at: instant.nullable(),
+  false_alarm_by: text,
+  /** Who closed it by hand. */
+  resolved_by: text,
+  /** Every message about it, counted by row of `alert_config`, event and state; the newest first. */
+  messages: z.array(z.object({
+    /** The row's name, or its channel; `null`: no row takes it. */
+    row: text,
+    channel: text,
+    event: deliveryEvent,
+    state: deliveryState,
+    count: z.number(),
+    /** When the last of them was sent or ended, or was owed. */
+    at: z.iso.datetime({ offset: true }).transform((at) => new Date(at).toISOString()),
+    /** What it waits for, or why it was not sent. */
+    reason: text,
+  })),
+  /** Of the incidents of its job and condition within 90 days, how many were false alarms. */
+  false_alarms: z.object({ incidents: z.number(), false_alarms: z.number(), rate: z.number() }).nullable(),
 });
-/** An incident with its job. */
-export type Incident = z.infer<typeof incidentRow>;
+type IncidentRow = z.infer<typeof incidentRow>;
+
+/** An incident with its job, who was told of it, and who does something about it. */
+export interface Incident extends IncidentRow {
+  /** The silence that keeps it from being told; `null`: none does. */
+  silenced: { id: string; until: string; by: string; reason: string } | null;
+}
 
 /** Which incidents. */
 export interface IncidentFilter {
   project?: string | undefined;
   /** Default `open`; `all` adds resolved ones, newest first. */
   which?: "open" | "all";
+  /** Only those that began since then, ISO 8601. */
+  since?: string | undefined;
   /** Default 100. */
   limit?: number;
 }
@@ -175,22 +209,89 @@ export interface IncidentFilter {
 /** Incidents, unresolved first, then the newest first. */
 export function readIncidents(
   hub: Hub,
-  { project, which = "open", limit = 100 }: IncidentFilter = {},
-): Promise<Incident[]> {
+  { project, which = "open", since, limit = 100 }: IncidentFilter = {},
+): Promise<IncidentRow[]> {
   return hub.rows("read the incidents", incidentRow, (sql) =>
     sql`
+      with false_alarms as materialized (select * from public.false_alarms)
       select i.id, i.project_name, i.subject_kind, i.subject_id, j.job_name, j.job_user, j.owner, j.runbook_url,
              i.code, i.severity, i.summary, i.opened_at, i.last_seen_at, i.resolved_at, i.resolution,
              to_jsonb(array(
                select distinct d.state from public.alert_deliveries d
                join public.delivery_incidents t on t.delivery_id = d.id
-               where t.incident_id = i.id and d.event = 'opened' order by d.state)) as alerts
+               where t.incident_id = i.id and d.event = 'opened' order by d.state)) as alerts,
+             i.acknowledged_at, i.acknowledged_by, i.acknowledgement_note, i.false_alarm_at, i.false_alarm_by,
+             i.resolved_by, m.messages,
+             (select jsonb_build_object('incidents', f.incidents, 'false_alarms', f.false_alarms, 'rate', f.rate)
+              from false_alarms f
+              where f.project_name = i.project_name and f.code = i.code
+                and f.subject = coalesce(j.job_name, i.subject_id)) as false_alarms
       from public.incidents i
       left join public.job_inventory j on j.id = i.job_inventory_id
+      cross join lateral (
+        select coalesce(jsonb_agg(to_jsonb(counted) order by counted.at desc), '[]') as messages
+        from (
+          select coalesce(c.name, c.channel) as row, d.channel, d.event, d.state, count(*) as count,
+                 max(coalesce(d.sent_at, d.settled_at, d.created_at)) as at,
+                 (array_agg(coalesce(d.held_reason, d.last_error) order by d.created_at desc, d.id))[1] as reason
+          from public.delivery_incidents t
+          join public.alert_deliveries d on d.id = t.delivery_id
+          left join public.alert_config c on c.id = d.alert_config_id
+          where t.incident_id = i.id
+          group by 1, 2, 3, 4) as counted) as m
       where (${which === "all"} or i.resolved_at is null)
+        and (${since ?? null}::text is null or i.opened_at >= ${since ?? null}::text::timestamptz)
         and (${project ?? null}::text is null or i.project_name = ${project ?? null})
       order by (i.resolved_at is null) desc, i.opened_at desc, i.id
       limit ${limit}`);
+}
+
+const rateRow = z.object({ incidents: z.number(), false_alarms: z.number() });
+
+/** How often somebody said that nothing was wrong, over the incidents of 90 days. */
+export interface FalseAlarmRate {
+  incidents: number;
+  false_alarms: number;
+  /** 0 to 1; `null`: there was no incident. */
+  rate: number | null;
+}
+
+/** The rate of false alarms of a project, or of all. */
+export async function readFalseAlarmRate(hub: Hub, project?: string): Promise<FalseAlarmRate> {
+  const [row] = await hub.rows("read the rate of false alarms", rateRow, (sql) =>
+    sql`
+      select coalesce(sum(incidents), 0)::float8 as incidents, coalesce(sum(false_alarms), 0)::float8 as false_alarms
+      from public.false_alarms
+      where ${project ?? null}::text is null or project_name = ${project ?? null}`);
+  const { incidents, false_alarms } = row ?? { incidents: 0, false_alarms: 0 };
+  return { incidents, false_alarms, rate: incidents === 0 ? null : false_alarms / incidents };
+}
+
+const incidentNameRow = z.object({
+  id: z.string(),
+  project_name: z.string(),
+  subject: z.string(),
+  code: z.string(),
+  resolved_at: instant.nullable(),
+  acknowledged_at: instant.nullable(),
+  acknowledged_by: text,
+  false_alarm_by: text,
+});
+/** As much of an incident as tells which one it is, and whether anything is left to do. */
+export type IncidentName = z.infer<typeof incidentNameRow>;
+
+/** The incidents whose ids begin so, in order of the prefixes; `[]` for none. */
+export function readIncidentsByPrefix(hub: Hub, prefixes: readonly string[]): Promise<IncidentName[]> {
+  return hub.rows("look for the incident", incidentNameRow, (sql) =>
+    sql`
+      select id, project_name, coalesce(subject, id::text) as subject, code, resolved_at, acknowledged_at,
+             acknowledged_by, false_alarm_by
+      from public.incident_overview
+      where exists (
+        select from unnest(string_to_array(${prefixes.join(",")}::text, ',')) as prefix
+        where starts_with(id::text, prefix))
+      order by opened_at desc, id
+      limit 1000`);
 }
 
 const runRow = z.object({

@@ -1,17 +1,22 @@
 /** The command line put together: commands, help, errors and exit codes. */
 import { Command, CommanderError } from "commander";
 import { oneLine } from "../../supabase/functions/_shared/rules/text.ts";
+import { addActs } from "./commands/act.ts";
 import { addAlert } from "./commands/alert.ts";
 import { addAnnotate } from "./commands/annotate.ts";
 import { addAudit } from "./commands/audit.ts";
 import { addCheck } from "./commands/check.ts";
+import { addDoctor } from "./commands/doctor.ts";
+import { addHeartbeat } from "./commands/heartbeat.ts";
 import { addHistory } from "./commands/history.ts";
 import { addIncidents } from "./commands/incidents.ts";
 import { addJobs } from "./commands/jobs.ts";
+import { addMetrics } from "./commands/metrics.ts";
 import { addProject } from "./commands/project.ts";
 import { addQuickStart } from "./commands/quick_start.ts";
 import { addReplay } from "./commands/replay.ts";
 import { addSchedule } from "./commands/schedule.ts";
+import { addSilence, addSilences, addUnsilence } from "./commands/silence.ts";
 import { createRunner, EXIT, type ExitCode, jsonText, type World } from "./context.ts";
 import { MonitorError } from "./errors.ts";
 import { examples, task } from "./help.ts";
@@ -28,11 +33,18 @@ export async function runMonitor(args: readonly string[], world: World): Promise
   addJobs(program, runner);
   addIncidents(program, runner);
   addHistory(program, runner);
+  addMetrics(program, runner);
+  addSilences(program, runner);
   addProject(program, runner);
+  addDoctor(program, runner);
   program.commandsGroup("Act:");
   addAudit(program, runner);
   addCheck(program, runner);
   addAnnotate(program, runner);
+  addActs(program, runner);
+  addSilence(program, runner);
+  addUnsilence(program, runner);
+  addHeartbeat(program, runner);
   addAlert(program, runner);
   program.commandsGroup("Explain:");
   addSchedule(program, runner);
@@ -74,7 +86,7 @@ function createProgram({ stdout, stderr }: World): Command {
         "",
         "Goes to the local stack while one is up, else to SUPABASE_URL with MONITOR_SECRET_KEY and SUPABASE_DB_URL",
         "from the environment or .env.",
-        "Exit codes: 0 fine, 1 something is unhealthy (with --fail), 2 usage or connection.",
+        "Exit codes: 0 fine, 1 something is unhealthy (doctor, or with --fail), 2 usage or connection.",
       ].join("\n"),
     )
     .exitOverride()

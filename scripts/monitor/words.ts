@@ -1,5 +1,5 @@
 /** How things are told on the screen: states with symbol and colour, times, schedules. */
-import { formatDuration, formatUtc } from "../../supabase/functions/_shared/rules/text.ts";
+import { formatDuration, formatUtc, oneLine } from "../../supabase/functions/_shared/rules/text.ts";
 import { describeSchedule, parseSchedule } from "../../supabase/functions/_shared/rules/schedule.ts";
 import type { JobStatus, Severity } from "../../supabase/functions/_shared/domain/job.ts";
 import type { Paint } from "../local/screen.ts";
@@ -90,4 +90,23 @@ export function isUnannotated({ description, success_criteria, criticality }: Jo
 /** `1 job`, `3 jobs`. */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** Warnings shown at once. */
+const WARNINGS_SHOWN = 10;
+
+/** What is doubtful about jobs, a line each. */
+export function* warningLines(
+  paint: Paint,
+  warnings: readonly { project_name: string; job_name: string; warning: string }[],
+): Generator<string> {
+  if (warnings.length === 0) return;
+  yield "";
+  for (const { project_name, job_name, warning } of warnings.slice(0, WARNINGS_SHOWN)) {
+    yield `  ${paint.yellow("!")} ${paint.bold(oneLine(job_name))} ${paint.dim(`in ${project_name}`)} ${
+      oneLine(warning)
+    }`;
+  }
+  const more = warnings.length - WARNINGS_SHOWN;
+  if (more > 0) yield paint.dim(`  and ${counted(more, "more warning")}: --json`);
 }

@@ -61,7 +61,7 @@ create table public.job_health_log (
   primary key (collected_at, id),
   constraint "status is success, failed, missed or unknown" check (status in ('success', 'failed', 'missed', 'unknown'))
 ) partition by range (collected_at);
-comment on table public.job_health_log is 'A row for every run and every missed slot, each exactly once. Daily partitions; monitoring.maintain() drops old ones.';
+comment on table public.job_health_log is 'A row for every run and every missed slot, each exactly once. Daily partitions; monitoring.purge() drops old ones.';
 comment on column public.job_health_log.status is 'success, failed, missed (no run for a slot) or unknown (ended without saying how).';
 comment on column public.job_health_log.error_message is 'What the run said when it failed.';
 comment on column public.job_health_log.run_at is 'Start of the run, or the slot that was missed.';

@@ -120,12 +120,16 @@ create table public.alert_deliveries (
   held_reason text,
   uncertain_attempts integer not null default 0,
   followed_at timestamptz,
+  refused text,
   created_at timestamptz not null default now(),
   sent_at timestamptz,
   settled_at timestamptz,
   constraint "event is opened, reminder, resolved or test" check (event in ('opened', 'reminder', 'resolved', 'test')),
   constraint "state is due, sent, failed, unroutable or cancelled" check (
     state in ('due', 'sent', 'failed', 'unroutable', 'cancelled')
+  ),
+  constraint "refused is target or message, of what has failed" check (
+    refused is null or (refused in ('target', 'message') and state = 'failed')
   ),
   constraint "a sent delivery says when" check (state <> 'sent' or sent_at is not null),
   constraint "an unsent end says why" check (state not in ('failed', 'unroutable', 'cancelled') or last_error is not null)
@@ -137,6 +141,7 @@ comment on column public.alert_deliveries.admitted_at is 'When the policy let it
 comment on column public.alert_deliveries.held_reason is 'What it waits for: quiet hours, a silence, calm, the next digest.';
 comment on column public.alert_deliveries.uncertain_attempts is 'Attempts of which nobody knows whether the vendor took them.';
 comment on column public.alert_deliveries.followed_at is 'When it was decided what follows from its failure.';
+comment on column public.alert_deliveries.refused is 'What its vendor refused for good: the target, to which nothing gets through, or this message.';
 comment on column public.alert_deliveries.last_error is 'What the last attempt met, scrubbed of secrets.';
 create index alert_deliveries_due on public.alert_deliveries (next_attempt_at) where state = 'due';
 create index alert_deliveries_failed on public.alert_deliveries (settled_at) where state = 'failed' and followed_at is null;

@@ -177,6 +177,8 @@ begin
     recent_runs = excluded.recent_runs,
     checked_at = excluded.checked_at;
 
+  perform monitoring.record_http(v_project, p);
+
   -- incidents and what they owe, in the same transaction as what they are judged from
   for v_incident in select value from jsonb_array_elements(coalesce(p -> 'incidents', '[]')) loop
     v_incident_id := null;
@@ -245,41 +247,3 @@ begin
 end
 $$;
 comment on function monitoring.record_observations(jsonb) is 'Writes what one producer saw of one project: inventory, changes, runs, states, incidents and the deliveries they owe. Raises serialization_failure when expected_version is no longer current.';
-
-create function monitoring.maintain() returns jsonb
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_days integer := coalesce((select value::integer from public.app_settings where key = 'health_log_days'), 90);
-  v_oldest text;
-  v_partition text;
-  v_dropped integer := 0;
-  v_calls integer;
-  v_checks integer;
-begin
-  for v_offset in 0..7 loop
-    perform monitoring.ensure_log_partition((now() at time zone 'UTC')::date + v_offset);
-  end loop;
-
-  v_oldest := 'job_health_log_' || to_char((now() at time zone 'UTC')::date - v_days, 'YYYYMMDD');
-  for v_partition in
-    select c.relname
-    from pg_catalog.pg_inherits h
-    join pg_catalog.pg_class c on c.oid = h.inhrelid
-    where h.inhparent = 'public.job_health_log'::regclass and c.relname < v_oldest
-    order by c.relname
-  loop
-    execute format('drop table monitoring.%I', v_partition);
-    v_dropped := v_dropped + 1;
-  end loop;
-
-  delete from monitoring.edge_function_calls where called_at < now() - interval '7 days';
-  get diagnostics v_calls = row_count;
-  delete from public.check_runs where began_at < now() - make_interval(days => v_days);
-  get diagnostics v_checks = row_count;
-
-  return jsonb_build_object('partitions_dropped', v_dropped, 'calls_deleted', v_calls, 'check_runs_deleted', v_checks);
-end
-$$;
-comment on function monitoring.maintain() is 'Keeps daily partitions of job_health_log a week ahead, drops those older than app_settings.health_log_days, and clears the log of our own calls. Run daily.';

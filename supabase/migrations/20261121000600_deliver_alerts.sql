@@ -230,6 +230,7 @@ as $$
         sent_at = case when p_outcome ->> 'kind' = 'sent' then now() end,
         settled_at = case when p_outcome ->> 'kind' in ('sent', 'permanent') then now() end,
         provider_id = p_outcome ->> 'provider_id',
+        refused = case when p_outcome ->> 'kind' = 'permanent' then coalesce(p_outcome ->> 'about', 'target') end,
         -- an attempt that was never made is not counted, nor does it hide the error of one that was
         attempts = d.attempts - case when p_outcome ->> 'kind' = 'release' then 1 else 0 end,
         uncertain_attempts = d.uncertain_attempts
@@ -250,7 +251,7 @@ as $$
   select exists (select from settled)
 $$;
 comment on function monitoring.settle_delivery(uuid, uuid, jsonb) is
-  'Ends an attempt: {"kind": "sent", "provider_id"}, {"kind": "retry", "error", "delay_ms", "uncertain"}, {"kind": "permanent", "error"} or {"kind": "release"}. False when the lease is another''s by now.';
+  'Ends an attempt: {"kind": "sent", "provider_id"}, {"kind": "retry", "error", "delay_ms", "uncertain"}, {"kind": "permanent", "error", "about"} or {"kind": "release"}. False when the lease is another''s by now.';
 
 create function monitoring.mark_unroutable() returns integer
 language sql

@@ -70,7 +70,8 @@ insert into monitoring.schedules (job_name, schedule, command, description) valu
    $cmd$select monitoring.invoke_edge_function('discover-jobs', '{"source":"cron"}')$cmd$, 'Keeps the inventory'),
   ('send-alert', '* * * * *',
    $cmd$select monitoring.invoke_edge_function('send-alert', '{"source":"cron"}')$cmd$, 'Delivers what is owed'),
-  ('maintain-monitoring', '23 3 * * *', 'select monitoring.maintain()', 'Partitions and retention');
+  ('roll-up-health', '13 3 * * *', 'select monitoring.roll_up()', 'Durations of the days before'),
+  ('purge-monitoring', '23 3 * * *', 'select monitoring.purge()', 'Partitions and retention');
 
 create function monitoring.enable_schedules() returns setof text
 language plpgsql

@@ -25,5 +25,3 @@ $$;
 
 revoke all on sequence public.inventory_changes_id_seq from public, anon, authenticated;
 revoke execute on all functions in schema monitoring from public;
-
-select monitoring.maintain();

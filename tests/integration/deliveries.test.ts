@@ -6,6 +6,8 @@ import {
   settleDelivery,
   storeRendered,
 } from "../../supabase/functions/_shared/hub/deliveries.ts";
+import { freePort } from "../../scripts/local/postgres.ts";
+import { watchSql } from "../support/watched_sql.ts";
 import { addDiscord, addIncident, addTelegram, makeDue, onStage, owe, row } from "../support/outbox.ts";
 
 // --- the outbox ---
@@ -84,11 +86,14 @@ Deno.test("a lease that ran out is claimed again, and its old holder can neither
     assert.ok(alive);
     assert.equal(alive.attempts, 2);
     const rendered = { body: { x: 1 }, plain: "x" };
-    assert.equal(await storeRendered(stage.hub, dead, rendered), false);
+    assert.equal(await storeRendered(stage.hub, dead, rendered), null);
     assert.equal(await settleDelivery(stage.hub, dead, { kind: "sent", providerId: "1" }), false);
-    assert.equal(await storeRendered(stage.hub, alive, rendered), true);
+    assert.deepEqual(await storeRendered(stage.hub, alive, rendered), rendered);
     assert.equal(await settleDelivery(stage.hub, alive, { kind: "sent", providerId: "2" }), true);
-    assert.equal(await settleDelivery(stage.hub, alive, { kind: "permanent", error: "x" }), false);
+    assert.equal(
+      await settleDelivery(stage.hub, alive, { kind: "permanent", error: "x", about: "target" }),
+      false,
+    );
     const { state, provider_id, rendered: stored } = await row(stage, id);
     assert.deepEqual([state, provider_id, stored], ["sent", "2", rendered]);
   }));
@@ -105,7 +110,11 @@ Deno.test("settling keeps the error and when to try again", () =>
       (await claimDeliveries(stage.hub, { limit: 3, leaseSeconds: 60 })).deliveries;
     assert.ok(first && second && third);
     await settleDelivery(stage.hub, first, { kind: "retry", error: "Discord answered 503", delayMs: 90_000 });
-    await settleDelivery(stage.hub, second, { kind: "permanent", error: "Discord answered 404" });
+    await settleDelivery(stage.hub, second, {
+      kind: "permanent",
+      error: "Discord answered 404",
+      about: "target",
+    });
     await settleDelivery(stage.hub, third, { kind: "release" });
     const a = await row(stage, retried);
     assert.deepEqual([a.state, a.attempts, a.last_error, a.leased], ["due", 1, "Discord answered 503", null]);
@@ -132,7 +141,7 @@ Deno.test("per incident and target nothing overtakes: the recovery waits for the
     await makeDue(stage);
     const [again] = (await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60 })).deliveries;
     assert.equal(again?.id, opened);
-    if (again) await settleDelivery(stage.hub, again, { kind: "permanent", error: "gone" });
+    if (again) await settleDelivery(stage.hub, again, { kind: "permanent", error: "gone", about: "target" });
     const last = (await claimDeliveries(stage.hub, { limit: 9, leaseSeconds: 60 })).deliveries;
     assert.deepEqual(last.map(({ id }) => id), [resolved]);
   }));
@@ -253,7 +262,8 @@ Deno.test("a vendor's failure leaves the delivery due with its error, and the re
     await makeDue(stage);
     assert.equal((await stage.run()).sent, 1);
     const [first, second] = stage.sink.deliveries();
-    assert.deepEqual(second?.raw, first?.raw);
+    // the order of keys included
+    assert.equal(JSON.stringify(second?.raw), JSON.stringify(first?.raw));
     assert.deepEqual([(await row(stage, id)).state, (await row(stage, id)).attempts], ["sent", 2]);
   }));
 
@@ -458,6 +468,84 @@ Deno.test("send-alert begins nothing when its time is nearly up", () =>
     assert.deepEqual([state, attempts], ["due", 0]);
   }));
 
+Deno.test("a run takes on no more than it may, says how many are left, and the next ones finish them", () =>
+  onStage(async (stage) => {
+    const [discord, telegram] = [await addDiscord(stage), await addTelegram(stage)];
+    for (let index = 0; index < 5; index++) {
+      await owe(stage, [await addIncident(stage)], { config: discord });
+      await owe(stage, [await addIncident(stage)], { config: telegram, channel: "telegram" });
+    }
+    await stage.sql`update alert_deliveries set admitted_at = now()`;
+    const seen: [sent: number, left: number | undefined][] = [];
+    for (let run = 0; run < 4; run++) {
+      const { sent, left } = await stage.run({}, { effortLimit: 4 });
+      seen.push([sent, left]);
+    }
+    assert.deepEqual(seen, [[4, 6], [4, 2], [2, 0], [0, 0]]);
+    const rows = await stage.sql`select distinct state, attempts from alert_deliveries`;
+    assert.deepEqual(rows.map((one) => ({ ...one })), [{ state: "sent", attempts: 1 }]);
+    assert.equal(stage.sink.deliveries().length, 10);
+  }));
+
+Deno.test("a delivery that tells of many incidents counts for more than one", () =>
+  onStage(async (stage) => {
+    const config = await addDiscord(stage);
+    for (let index = 0; index < 3; index++) {
+      const incidents = await Promise.all(Array.from({ length: 41 }, () => addIncident(stage)));
+      await owe(stage, incidents, { config });
+    }
+    await stage.sql`update alert_deliveries set admitted_at = now()`;
+    const { sent, left } = await stage.run({}, { effortLimit: 4 });
+    assert.deepEqual([sent, left], [2, 1]);
+  }));
+
+Deno.test("nothing is sent once the lease may end before it is settled; it is as if it had never been claimed", () =>
+  onStage(async (stage) => {
+    const id = await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
+    let now = Date.now();
+    // the hub takes its time to store what is rendered, and the run has much of it
+    const slow = watchSql(stage.hub, {
+      before: (query) => void (now += query.includes("store_rendered") ? 110_000 : 0),
+    });
+    const late = { clock: () => new Date(now), deadline: new Date(now + 200_000), sql: slow };
+    await stage.run({}, { ...late, effortLimit: 1 });
+    assert.equal(stage.sink.deliveries().length, 0);
+    const { state, attempts, leased } = await row(stage, id);
+    assert.deepEqual([state, attempts, leased], ["due", 0, null]);
+    assert.equal((await stage.run()).sent, 1);
+  }));
+
+Deno.test("what a vendor wants instead is sent at the next attempt when there is no time left for it", () =>
+  onStage(async (stage) => {
+    const id = await owe(stage, [await addIncident(stage)], {
+      config: await addTelegram(stage),
+      channel: "telegram",
+    });
+    const description = "Bad Request: can't parse entities: Unsupported start tag";
+    stage.sink.script("telegram", [{ status: 400, body: { ok: false, error_code: 400, description } }]);
+    let now = Date.now();
+    const slow: typeof fetch = async (...request) => {
+      const response = await fetch(...request);
+      now += 110_000;
+      return response;
+    };
+    await stage.run({}, { clock: () => new Date(now), deadline: new Date(now + 200_000), fetch: slow });
+    assert.match((await row(stage, id)).last_error ?? "", /no time left/);
+    await makeDue(stage);
+    assert.equal((await stage.run()).sent, 1);
+    const [, second] = stage.sink.deliveries();
+    assert.equal((second?.raw as Record<string, unknown>).parse_mode, undefined);
+  }));
+
+Deno.test("an attempt whose connection was refused leaves no doubt: nobody has the message", () =>
+  onStage(async (stage) => {
+    await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
+    const elsewhere: typeof fetch = (_, init) => fetch(`http://127.0.0.1:${freePort()}/`, init);
+    await stage.run({}, { fetch: elsewhere });
+    const [found] = await stage.sql`select attempts, uncertain_attempts as uncertain from alert_deliveries`;
+    assert.deepEqual({ ...found }, { attempts: 1, uncertain: 0 });
+  }));
+
 Deno.test("what had no row of alert_config is routed as soon as one takes it", () =>
   onStage(async (stage) => {
     const incident = await addIncident(stage, { severity: "critical" });
@@ -543,6 +631,21 @@ Deno.test("a dry run decides like any other and leaves nothing of it, in the row
     assert.equal(summary.deliveries[0]?.id, id);
     assert.deepEqual(await stage.sql`select to_jsonb(d) as row from alert_deliveries d`, before);
     assert.deepEqual(stage.logged, []);
+  }));
+
+Deno.test("a dry run that another tick overtakes shows what that one decided", () =>
+  onStage(async (stage) => {
+    const id = await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
+    await stage.sql`update alert_deliveries set admitted_at = null`;
+    const overtaken = watchSql(stage.hub, {
+      before: async (query) => {
+        if (!query.includes("preview_deliveries")) return;
+        await stage.sql`update monitoring.policy_state set version = version + 1`;
+        await stage.sql`update alert_deliveries set admitted_at = now()`;
+      },
+    });
+    const { deliveries } = await stage.run({ dry_run: true }, { sql: overtaken });
+    assert.deepEqual(deliveries.map((one) => one.id), [id]);
   }));
 
 Deno.test("a test alert goes through every enabled row of its channel, and says what happened", () =>

@@ -164,6 +164,38 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       assert.doesNotMatch(JSON.stringify(error) + error.message, /sb_secret_wrong/);
     });
 
+    await t.step("doctor() finds what is not switched on, and a row whose secret is missing", async () => {
+      const report = await monitor.doctor();
+      const said = (status: string) =>
+        report.findings.filter((one) => one.status === status).map(({ area, message }) =>
+          `${area}: ${message}`
+        );
+      const own = await hub.sql`select job_name from monitoring.schedules order by job_name`;
+      assert.deepEqual(said("fail").filter((line) => !line.startsWith("runs")), [
+        ...own.map(({ job_name }) => `schedules: ${job_name} is not scheduled`),
+        "schedules: The Vault has no project_url: the schedules call nobody",
+        "schedules: The Vault has no monitor_secret_key: the schedules are refused",
+      ]);
+      const fine = said("ok").join("\n");
+      for (
+        const line of [
+          /^connection: The functions: /m,
+          /^schema: All \d+ migrations are applied/m,
+          /^projects: smoothed can be read, 1 job$/m,
+          /^alerts: Row "telegram" \(telegram\) takes critical alerts/m,
+          /^alerts: Every severity of every project has a row/m,
+          /^outbox: Nothing is late/m,
+        ]
+      ) assert.match(fine, line);
+      assert.ok(report.findings.every(({ status, remedy }) => status === "ok" || remedy !== ""));
+      await hub.sql`update alert_config set bot_token = 'env:NO_SUCH' where channel = 'telegram'`;
+      const broken = (await monitor.doctor()).findings.find(({ message }) => message.includes("NO_SUCH"));
+      assert.deepEqual([broken?.area, broken?.status], ["alerts", "fail"]);
+      assert.match(broken?.remedy ?? "", /Set the secret/);
+      await hub.sql`update alert_config set bot_token = 'env:TELEGRAM_BOT_TOKEN' where channel = 'telegram'`;
+      assert.doesNotMatch(JSON.stringify(report), /sb_secret_monitor|discord\.com|webhooks\//);
+    });
+
     await t.step("the command line tells the same by exit code and JSON", async () => {
       const run = (...args: string[]) => runScript(hub, gateway.url, args);
       assert.equal((await run("jobs")).code, 0);
@@ -173,6 +205,19 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       assert.equal((await run("check", "--fail")).code, 1);
       assert.equal((await run("incidents", "--fail")).code, 1);
       assert.equal((await run("audit", "--fail")).code, 0);
+      assert.equal((await run("doctor")).code, 1);
+      const silenced = await run(
+        ..."silence smoothed sync_* --for 2h --reason move --by dana --json".split(" "),
+      );
+      assert.deepEqual(JSON.parse(silenced.stdout).jobs, ["smoothed/sync_leads"]);
+      const { id } = JSON.parse(silenced.stdout).silence;
+      const [open] = JSON.parse((await run("incidents", "--json")).stdout);
+      assert.deepEqual([open.silenced.by, open.code], ["dana", "failed"]);
+      assert.equal((await run("unsilence", id.slice(0, 8))).code, 0);
+      assert.match(
+        (await run("ack", open.id.slice(0, 8), "--by", "dana")).stdout,
+        /^✓ Acknowledged: failed: sync_leads/,
+      );
       const test = await run("project", "test");
       assert.match(test.stdout, /SUPABASE_URL, MONITOR_SECRET_KEY, SUPABASE_DB_URL from the environment/);
       assert.deepEqual([test.code, test.stderr], [0, ""]);
@@ -299,12 +344,13 @@ Deno.test("names that nobody knows are refused, with those that were probably me
   await using monitor = new MonitoringAPI(connectionTo(hub));
   for (
     const work of [
-      monitor.listJobs({ project: "smothed" }),
-      monitor.listIncidents({ project: "smothed" }),
-      monitor.getJobHistory({ project: "smothed" }),
+      () => monitor.listJobs({ project: "smothed" }),
+      () => monitor.listIncidents({ project: "smothed" }),
+      () => monitor.listSilences({ project: "smothed" }),
+      () => monitor.getJobHistory({ project: "smothed" }),
     ]
   ) {
-    const { code, candidates } = await refusal(work);
+    const { code, candidates } = await refusal(work());
     assert.deepEqual([code, candidates], ["not_found", ["smoothed"]]);
   }
   const history = await refusal(monitor.getJobHistory({ project: "smoothed", job: "sync_lead" }));

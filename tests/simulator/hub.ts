@@ -24,6 +24,7 @@ export function emptyHub(): HubKnowledge {
 }
 
 const NOTHING_WRITTEN: JobAnnotations = {
+  checkBodyOk: null,
   description: null,
   successCriteria: null,
   criticality: null,

@@ -24,6 +24,7 @@ export function alertRow(id: string, over: Partial<AlertRoute> = {}): AlertRoute
     escalationMinutes: null,
     onlyEscalations: false,
     priority: 100,
+    targetKey: id,
     dead: null,
     lastSuccessAt: null,
     ...over,

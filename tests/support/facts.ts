@@ -101,6 +101,7 @@ export function inventoryJob(over: Partial<InventoryJob> = {}): InventoryJob {
     failureThreshold: null,
     successCheckSql: null,
     minRows: null,
+    checkBodyOk: null,
     ...over,
   };
 }
@@ -128,6 +129,7 @@ export function afterwards(before: HubKnowledge, evaluation: Evaluation, now = N
       ? before.launcherWasMissing
       : project.settings.launcherAlive === false,
     openRuns: project?.openRuns ?? before.openRuns,
+    ...(project?.http === undefined ? {} : { http: project.http.reading }),
     jobs: [...jobs.values()],
     states,
     incidents: incidentsAfter(before, evaluation, now),

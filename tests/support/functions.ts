@@ -14,7 +14,7 @@ export function recordingLog(): Log & { lines: { event: string; fields: LogField
 
 /** Configuration as the environment of a hub with these watched projects gives it. */
 export function configFor(
-  hub: TestDatabase,
+  hub: Pick<TestDatabase, "url">,
   projects: Readonly<Record<string, string>> = {},
   more: Readonly<Record<string, string>> = {},
 ): Config {
@@ -25,6 +25,6 @@ export function configFor(
 }
 
 /** A hub in which only the given projects are watched, without the hub itself. */
-export async function watchOnlyOthers(hub: TestDatabase): Promise<void> {
+export async function watchOnlyOthers(hub: Pick<TestDatabase, "sql">): Promise<void> {
   await hub.sql`insert into monitored_projects (name, enabled) values ('thordata', false)`;
 }

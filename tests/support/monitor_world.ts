@@ -87,6 +87,8 @@ export function shownJob(over: Partial<Job> = {}): Job {
     max_runtime_minutes: null,
     failure_threshold: null,
     min_rows: null,
+    check_body_ok: null,
+    warnings: [],
     success_check_sql: null,
     first_seen_at: new Date(NOON).toISOString(),
     last_seen_at: new Date(NOON).toISOString(),

@@ -14,6 +14,8 @@ import { testDatabase } from "./postgres.ts";
 export interface Stage {
   sql: postgres.Sql;
   hub: postgres.Sql;
+  /** Of the hub, for connections of a test's own. */
+  databaseUrl: string;
   sink: Sink;
   /** All log lines so far. */
   logged: string[];
@@ -33,7 +35,7 @@ export async function onStage(test: (stage: Stage) => Promise<void>): Promise<vo
   const run = (input: SendAlertInput = {}, over: Partial<SendAlertDeps> = {}) =>
     runSendAlert({ ...depsOf(hub, sink, env, logged), ...over }, input);
   try {
-    await test({ sql: db.sql, hub, sink, logged, env, run });
+    await test({ sql: db.sql, hub, databaseUrl: db.url, sink, logged, env, run });
   } finally {
     await hub.end({ timeout: 1 });
     await sink.close();

@@ -23,9 +23,11 @@ export function policyIncident(over: Partial<PolicyIncident> = {}): PolicyIncide
     alertChannel: null,
     code: "failed",
     severity: "important",
+    raised: null,
     openedAt: NOON - HOUR / 6,
     resolvedAt: null,
     acknowledgedBy: null,
+    quietUntil: null,
     owed: true,
     told: [],
     ...over,
@@ -38,7 +40,17 @@ export function told(
   at: number,
   over: Partial<PolicyIncident["told"][number]> = {},
 ): PolicyIncident["told"][number] {
-  return { row, heard: true, firstAt: at, lastAt: at, live: ["opened"], due: [], failed: 0, ...over };
+  return {
+    row,
+    heard: true,
+    firstAt: at,
+    lastAt: at,
+    live: ["opened"],
+    due: [],
+    failed: 0,
+    newsAt: at,
+    ...over,
+  };
 }
 
 /** An opening for row `a` that the policy has not looked at. */
@@ -54,6 +66,7 @@ export function policyDelivery(over: Partial<PolicyDelivery> = {}): PolicyDelive
     attempts: 0,
     uncertain: false,
     failed: false,
+    refused: null,
     lastError: null,
     incidents: ["incident"],
     ...over,

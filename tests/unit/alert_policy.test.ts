@@ -547,6 +547,167 @@ Deno.test("what the vendor may have stays owed where it is, and is told elsewher
   assert.deepEqual(decision.settle, []);
 });
 
+Deno.test("a message that its vendor refused for what it says goes to another row, and never again to its own", () => {
+  const incidents = [
+    policyIncident({
+      told: [told("a", 0, { heard: false, firstAt: null, lastAt: null, live: [], failed: 1 })],
+    }),
+  ];
+  const failed = policyDelivery({ failed: true, refused: "message", lastError: "Discord answered 400" });
+  const decide = (routes: ReturnType<typeof alertRow>[]) =>
+    decideAt(policyView({ routes, incidents, deliveries: [failed] }));
+  const both = decide([alertRow("a"), alertRow("b")]);
+  assert.deepEqual([created(both), both.open], [["b opened incident"], []], "the row is not dead");
+  assert.equal(both.create[0]?.note, "discord refused this message: Discord answered 400");
+  assert.deepEqual(created(decide([alertRow("a")])), []);
+});
+
+// --- rows with one target ---
+
+const TWINS = [alertRow("a", { name: "one", targetKey: "x" }), alertRow("b", { targetKey: "x" })];
+
+Deno.test("of two deliveries of the same news for one target, one is sent", () => {
+  const deliveries = [policyDelivery({ id: "first" }), policyDelivery({ id: "second", row: "b" })];
+  const twins = decideAt(policyView({ routes: TWINS, incidents: [policyIncident()], deliveries }));
+  assert.deepEqual(fates(twins), {
+    first: "admit",
+    second: 'cancel: Row "one" (discord) of alert_config tells the same to the same target',
+  });
+  const others = decideAt(
+    policyView({ routes: [alertRow("a"), alertRow("b")], incidents: [policyIncident()], deliveries }),
+  );
+  assert.deepEqual(fates(others), { first: "admit", second: "admit" });
+});
+
+Deno.test("the row that may send now tells it, and one that has begun to keeps it", () => {
+  const quiet = [
+    { ...TWINS[0] as typeof TWINS[0], quietFrom: "11:00", quietUntil: "13:00" },
+    TWINS[1],
+  ] as typeof TWINS;
+  const deliveries = [policyDelivery({ id: "first" }), policyDelivery({ id: "second", row: "b" })];
+  const decide = (changed: typeof deliveries) =>
+    fates(decideAt(policyView({ routes: quiet, incidents: [policyIncident()], deliveries: changed })));
+  assert.deepEqual(Object.entries(decide(deliveries)).map(([id, fate]) => [id, fate.slice(0, 6)]), [
+    ["second", "admit"],
+    ["first", "cancel"],
+  ]);
+  const begun = [policyDelivery({ id: "first", admitted: true }), policyDelivery({ id: "second", row: "b" })];
+  assert.deepEqual(Object.keys(decide(begun)), ["second"]);
+  assert.match(decide(begun).second ?? "", /^cancel/);
+});
+
+Deno.test("what a target heard through one row is not told, reminded or escalated through another", () => {
+  const opened = policyIncident({ told: [told("a", NOON - HOUR)] });
+  const waiting = policyView({
+    routes: TWINS,
+    incidents: [opened],
+    deliveries: [policyDelivery({ row: "b" })],
+  });
+  assert.match(fates(decideAt(waiting)).delivery ?? "", /^cancel: Row "one"/);
+  const again = (over: Partial<ReturnType<typeof alertRow>>, at: number) =>
+    created(decideAt(
+      policyView({
+        routes: [TWINS[0] as typeof TWINS[0], alertRow("b", { targetKey: "x", ...over })] as typeof TWINS,
+        incidents: [policyIncident({ severity: "critical", told: [told("a", at)] })],
+      }),
+    ));
+  assert.deepEqual(again({ repeatMinutes: 60 }, NOON - HOUR), [], "not routed, and never told itself");
+  assert.deepEqual(again({ escalationMinutes: 5 }, NOON - HOUR), []);
+});
+
+Deno.test("each target hears of an end that was told through another of its rows", () => {
+  const over = policyIncident({ resolvedAt: NOON - MINUTE, told: [told("a", NOON - HOUR)] });
+  const end = policyDelivery({ row: "b", event: "resolved" });
+  assert.deepEqual(fates(decideAt(policyView({ routes: TWINS, incidents: [over], deliveries: [end] }))), {
+    delivery: "admit",
+  });
+});
+
+Deno.test("a dead target's alerts go to another target, not to another row of the same", () => {
+  const dead = policyIncident({ id: "dead", subjectKind: "channel", subjectId: "a", code: "channel_dead" });
+  const routes = [
+    alertRow("a", { dead: DEAD, targetKey: "x" }),
+    alertRow("b", { targetKey: "x", priority: 1 }),
+    alertRow("c"),
+  ];
+  const moved = decideAt(
+    policyView({ routes, incidents: [policyIncident(), dead], deliveries: [policyDelivery()] }),
+  );
+  assert.deepEqual(created(moved), ["c opened incident"]);
+  const word = decideAt(policyView({ routes }));
+  assert.deepEqual(created(word), ["c opened new 1"], "also the word about it");
+});
+
+// --- severity ---
+
+/** Told to `a` when it was important, critical since a minute. */
+const RAISED = policyIncident({
+  severity: "critical",
+  raised: { at: NOON - MINUTE, from: "important" },
+  told: [told("a", NOON - 10 * MINUTE)],
+});
+
+Deno.test("a severity that is raised is told at once, to the rows of the new one", () => {
+  const routes = [
+    alertRow("a", { criticality: "important" }),
+    alertRow("phone", { criticality: "critical" }),
+  ];
+  const decision = decideAt(policyView({ routes, incidents: [RAISED] }));
+  assert.deepEqual(created(decision), ["phone opened incident"]);
+  assert.equal(decision.create[0]?.note, "Its severity was raised from important to critical");
+  assert.deepEqual(
+    created(decideAt(policyView({ incidents: [RAISED] }))),
+    ["a opened incident"],
+    "told before",
+  );
+  const acknowledged = { ...RAISED, acknowledgedBy: "dana" };
+  assert.deepEqual(created(decideAt(policyView({ routes, incidents: [acknowledged] }))), [
+    "phone opened incident",
+  ]);
+});
+
+Deno.test("a raised severity is told once, and a lowered one not at all", () => {
+  const since = { ...RAISED, told: [told("a", NOON - 10 * MINUTE, { newsAt: NOON - MINUTE })] };
+  assert.deepEqual(created(decideAt(policyView({ incidents: [since] }))), []);
+  const waits = decideAt(policyView({ incidents: [RAISED], deliveries: [policyDelivery()] }));
+  assert.deepEqual([created(waits), fates(waits)], [[], { delivery: "admit" }], "the first word will do");
+  const lowered = { ...since, severity: "low" as const };
+  assert.deepEqual(created(decideAt(policyView({ incidents: [lowered] }))), []);
+});
+
+Deno.test("a silenced incident's raised severity waits for the silence's end", () => {
+  const decision = decideAt(policyView({ incidents: [RAISED], silences: [silence()] }));
+  assert.match(decision.create[0]?.heldReason ?? "", /^Silenced by dana/);
+});
+
+Deno.test("a raised severity whose row is dead goes to another, although that was told the lower one", () => {
+  const routes = [
+    alertRow("a", { criticality: "important" }),
+    alertRow("phone", { criticality: "critical", dead: DEAD }),
+  ];
+  const dead = policyIncident({
+    id: "dead",
+    subjectKind: "channel",
+    subjectId: "phone",
+    code: "channel_dead",
+  });
+  const decide = (incident: typeof RAISED) =>
+    created(decideAt(policyView({ routes, incidents: [incident, { ...dead, told: [told("a", NOON)] }] })));
+  assert.deepEqual(decide(RAISED), ["a opened incident"]);
+  assert.deepEqual(decide({ ...RAISED, told: [told("a", NOON - HOUR, { newsAt: NOON })] }), [], "once");
+});
+
+Deno.test("the time to acknowledge counts from when it became critical", () => {
+  const routes = [alertRow("a"), alertRow("b", { escalationMinutes: 15 })];
+  const escalate = (now: number) =>
+    created(decideAt(
+      policyView({ routes, incidents: [{ ...RAISED, told: [told("a", NOON - HOUR, { newsAt: NOON })] }] }),
+      now,
+    ));
+  assert.deepEqual(escalate(NOON + 13 * MINUTE), []);
+  assert.deepEqual(escalate(NOON + 14 * MINUTE), ["b opened incident"]);
+});
+
 // --- faults ---
 
 Deno.test("what people wrote wrongly is a sentence each", () => {

@@ -216,6 +216,7 @@ Deno.test("a Discord 429 is tried again when Discord says, and the target rests"
 Deno.test("a Discord webhook that is unknown, refused or wrongly used is permanent, with Discord's reason", () => {
   assert.deepEqual(discord.outcome(response(404, { message: "Unknown Webhook", code: 10015 }), RENDERED), {
     kind: "permanent",
+    about: "target",
     error: "Discord answered 404: Unknown Webhook (code 10015)",
   });
   assert.equal(

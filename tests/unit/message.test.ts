@@ -31,6 +31,33 @@ Deno.test("an alert of a failed run tells when it ran, the last success, schedul
   });
 });
 
+Deno.test("an alert of a metric names it, its number, what that means and its thresholds", () => {
+  const graver = incident({
+    subjectKind: "metric",
+    subjectId: 'smoothed/dead_tuples{table="orders"}',
+    code: "above_critical",
+    summary: "it is 75 % (critical from 70 %), for 60 min",
+    detail: {
+      subjectName: "dead_tuples (table orders)",
+      cause: "Rows that are dead and not vacuumed yet",
+      facts: [{ label: "Thresholds", value: "warning from 40 %, critical from 70 %" }],
+    },
+    job: null,
+  });
+  const opened = compose("opened", [graver]);
+  assert.equal(opened.title, "ABOVE CRITICAL: metric dead_tuples (table orders) in smoothed · critical");
+  assert.equal(
+    opened.cause,
+    "It is 75 % (critical from 70 %), for 60 min. Rows that are dead and not vacuumed yet.",
+  );
+  assert.deepEqual(fieldsOf(opened), { "Thresholds": "warning from 40 %, critical from 70 %" });
+  const eased = compose("resolved", [
+    { ...graver, resolvedAt: "2026-11-21T12:46:12Z", resolution: "superseded" },
+  ]);
+  assert.match(eased.title, /^CLOSED: metric dead_tuples/);
+  assert.match(eased.cause, /^It is no longer critical, but still a warning\. It lasted/);
+});
+
 Deno.test("an alert of a missed run tells expected against actual time and the grace", () => {
   const missed = incident({
     code: "missed",

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { AuditReport, HealthReport, Incident } from "../../scripts/monitoring_api.ts";
+import type { AuditReport, HealthReport, Incident, IncidentFilter } from "../../scripts/monitoring_api.ts";
 import type { Annotations, JobChoice } from "../../scripts/monitor/annotate_job.ts";
 import { jsonText } from "../../scripts/monitor/context.ts";
 import { MonitorError } from "../../scripts/monitor/errors.ts";
@@ -46,7 +46,24 @@ function incident(over: Partial<Incident> = {}): Incident {
     resolved_at: null,
     resolution: null,
     alerts: ["sent"],
+    acknowledged_at: null,
+    acknowledged_by: null,
+    acknowledgement_note: null,
+    false_alarm_at: null,
+    false_alarm_by: null,
+    resolved_by: null,
+    messages: [],
+    false_alarms: null,
+    silenced: null,
     ...over,
+  };
+}
+
+/** A monitor with these incidents, of which one in twenty is a false alarm. */
+function incidents(list: Incident[], asked: IncidentFilter[] = []) {
+  return {
+    listIncidents: (filter: IncidentFilter = {}) => Promise.resolve(asked.push(filter)).then(() => list),
+    falseAlarmRate: () => Promise.resolve({ incidents: 40, false_alarms: 2, rate: 0.05 }),
   };
 }
 
@@ -69,7 +86,10 @@ Deno.test("monitor without a command shows the commands and is fine", async () =
 });
 
 Deno.test("every command has help with an example, on standard output", async () => {
-  const commands = ["quick-start", "audit", "jobs", "annotate", "check", "history", "incidents", "schedule"];
+  const commands = [
+    ...["quick-start", "audit", "jobs", "annotate", "check", "history", "incidents", "schedule", "doctor"],
+    ...["ack", "false-alarm", "resolve", "silence", "silences", "unsilence"],
+  ];
   for (
     const name of [...commands.map((one) => [one]), ["alert", "test"], ["project", "list"], [
       "project",
@@ -161,6 +181,53 @@ Deno.test("jobs tells schedule, status, last run and who looks after it, and mar
   assert.match(stdout, /annotate "job 7" --project smoothed/);
 });
 
+Deno.test("jobs and audit show what is doubtful about commands, ten lines at most", async () => {
+  const warning = "the JWT in its command expired";
+  const { stdout } = await runWith(["jobs"], {
+    listJobs: () => Promise.resolve([shownJob({ warnings: Array(12).fill(warning) })]),
+    listProjects: () => Promise.resolve([]),
+    lastCheckAt: () => Promise.resolve(null),
+  });
+  assert.equal(stdout.split(`! sync_leads in smoothed ${warning}`).length, 11);
+  assert.match(stdout, /and 2 more warnings: --json/);
+  const project = {
+    project: "smoothed",
+    status: "ok" as const,
+    errors: [],
+    jobs: 1,
+    edge_functions: 0,
+    changes: [],
+  };
+  const audited = await runWith(["audit"], {
+    auditAllProjects: () =>
+      Promise.resolve(audit({ projects: [{ ...project, warnings: [{ job: "a", code: "c", warning }] }] })),
+  });
+  assert.match(audited.stdout, /! a in smoothed the JWT in its command expired/);
+});
+
+Deno.test("check tells what pg_net could not do", async () => {
+  const http = {
+    ...{ queue: 3, worker_up: true, answers: 10, failed: 2, timed_out: 1, failure_rate: 0.3 },
+    ...{ calls_kept: true, strangers: ["typo"], errors: [] },
+  };
+  const project = {
+    project: "smoothed",
+    status: "ok" as const,
+    ...COUNTS,
+    runs_logged: 0,
+    details: [],
+    http,
+  };
+  const { stdout } = await runWith(["check"], {
+    checkHealth: () =>
+      Promise.resolve(health({ projects: [{ ...project, incidents_opened: 0, incidents_resolved: 0 }] })),
+  });
+  assert.match(
+    stdout,
+    /pg_net of smoothed: 2 of 10 answers of the last hour failed, 1 timed out, 3 requests in the queue, calls under names that no job has: typo/,
+  );
+});
+
 Deno.test("jobs never shows as healthy what no check has judged", async () => {
   const { stdout } = await runWith(
     ["jobs"],
@@ -205,10 +272,10 @@ Deno.test("--fail turns failed, missed and unreadable into exit code 1, and noth
   assert.equal(await of(["jobs", "--fail"], inventory([shownJob({ status: "unknown" })])), 0);
   const gone = shownJob({ status: "failed", removed_at: new Date(NOON).toISOString() });
   assert.equal(await of(["jobs", "--all", "--fail"], inventory([gone])), 0);
-  assert.equal(await of(["incidents", "--fail"], { listIncidents: () => Promise.resolve([incident()]) }), 1);
+  assert.equal(await of(["incidents", "--fail"], incidents([incident()])), 1);
   const ended = incident({ resolved_at: new Date(NOON).toISOString(), resolution: "recovered" });
   assert.equal(
-    await of(["incidents", "--all", "--fail"], { listIncidents: () => Promise.resolve([ended]) }),
+    await of(["incidents", "--all", "--fail"], incidents([ended])),
     0,
   );
 });
@@ -306,11 +373,60 @@ Deno.test("an ambiguous job names the candidates", async () => {
 });
 
 Deno.test("incidents tells whether anybody was told", async () => {
-  const { stdout } = await runWith(["incidents"], {
-    listIncidents: () => Promise.resolve([incident(), incident({ alerts: ["unroutable"], code: "missed" })]),
-  });
+  const { stdout } = await runWith(
+    ["incidents"],
+    incidents([incident(), incident({ alerts: ["unroutable"], code: "missed" })]),
+  );
   assert.match(stdout, /critical .*failed .*sent\n {4}the last run failed\n/);
   assert.match(stdout, /missed .*no channel/);
+});
+
+Deno.test("incidents tells who took it on, what keeps it quiet, whom it was told and what waits", async () => {
+  const message = { channel: "discord", event: "opened" as const, count: 1, reason: null };
+  const at = new Date(NOON - 60_000).toISOString();
+  const { stdout } = await runWith(
+    ["incidents"],
+    incidents([incident({
+      id: "5f2c19aa-0000-4000-8000-000000000001",
+      acknowledged_at: at,
+      acknowledged_by: "dana",
+      acknowledgement_note: "restarting it",
+      false_alarm_by: "ada",
+      silenced: { id: "s", until: new Date(NOON + 3_600_000).toISOString(), by: "eve", reason: "migration" },
+      messages: [
+        { ...message, row: "team", state: "sent", at },
+        { ...message, row: "team", event: "reminder", count: 3, state: "sent", at },
+        { ...message, row: "phone", state: "due", at, reason: "Quiet hours until 07:00" },
+        { ...message, row: "mail", state: "failed", at, reason: "Resend answered 403" },
+      ],
+      false_alarms: { incidents: 7, false_alarms: 2, rate: 0.286 },
+    })]),
+  );
+  const lines = stdout.split("\n").map((line) => line.trim());
+  assert.match(lines[1] ?? "", /^5f2c19aa +critical +failed .* waits$/);
+  assert.deepEqual(lines.slice(2, -3), [
+    "the last run failed",
+    "acknowledged by dana 1 min ago, 11:59 UTC: restarting it",
+    "silenced until 2026-11-21 13:00 UTC by eve: migration",
+    "a false alarm, says ada",
+    "2 of 7 such incidents in 90 days were false alarms",
+    "told: team (opened, 1 min ago), team (reminder 3 times, 1 min ago)",
+    "waits: phone (opened): Quiet hours until 07:00",
+    "not told: mail (opened): Resend answered 403",
+  ]);
+  assert.match(stdout, /1 open incident · false alarms: 2 of 40 in 90 days \(5 %\)/);
+});
+
+Deno.test("incidents --since takes a duration or a time, and shows what has ended too", async () => {
+  const asked: IncidentFilter[] = [];
+  for (const since of ["2h", "2026-11-20T00:00Z"]) {
+    await runWith(["incidents", "--since", since, "--json"], incidents([], asked));
+  }
+  assert.deepEqual(asked.map(({ which, since }) => [which, since]), [
+    ["all", new Date(NOON - 2 * 3_600_000).toISOString()],
+    ["all", "2026-11-20T00:00:00.000Z"],
+  ]);
+  assert.equal((await runWith(["incidents", "--since", "lately"])).code, 2);
 });
 
 Deno.test("alert test is exit code 2 when the channel does not take it", async () => {

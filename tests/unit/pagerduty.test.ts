@@ -77,6 +77,19 @@ Deno.test("a recovery resolves the alerts of which all is over, whatever they to
   assert.deepEqual(keysOf({ event: "resolved", incidentIds: ["b"], threads }), ["group", "single"]);
 });
 
+Deno.test("an acknowledgement goes to the alerts of which all that still holds is taken on, and opens none", () => {
+  const threads = [
+    { providerId: "group", over: false, acknowledged: false },
+    { providerId: "taken on", over: false, acknowledged: true },
+    { providerId: "over", over: true, acknowledged: true },
+  ];
+  const event = "acknowledged";
+  assert.deepEqual(keysOf({ event, incidentIds: ["b"], threads }), ["taken on"]);
+  assert.deepEqual(keysOf({ event, incidentIds: ["b"], threads: [] }), []);
+  assert.deepEqual(keysOf({ event, incidentIds: ["b"] }), []);
+  assert.deepEqual(eventOf(message({ event })), { event_action: "acknowledge" });
+});
+
 Deno.test("an alert that tells of others stays open until all of them are over", () => {
   const threads = [{ providerId: "group", over: false }];
   assert.deepEqual(keysOf({ event: "resolved", incidentIds: ["b"], threads }), []);
@@ -155,6 +168,7 @@ Deno.test("an event that PagerDuty calls invalid is permanent, with its reasons"
   const said = { status: "invalid event", message: "Event object is invalid", errors: ["a", "b"] };
   assert.deepEqual(pagerduty.outcome(response(400, said), pagerduty.render(OPENED)), {
     kind: "permanent",
+    about: "message",
     error: "PagerDuty answered 400: Event object is invalid: a; b",
   });
 });

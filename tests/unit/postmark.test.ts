@@ -53,6 +53,7 @@ Deno.test("a mail is sent when Postmark answers 200 and ErrorCode 0", () => {
   assert.deepEqual(postmark.outcome(answer(200, 0, "OK"), RENDERED), { kind: "sent", providerId: "m1" });
   assert.deepEqual(postmark.outcome(answer(200, 300), RENDERED), {
     kind: "permanent",
+    about: "message",
     error: "Postmark refused: why (code 300)",
   });
   const html: VendorAnswer = {
@@ -78,6 +79,7 @@ Deno.test("an inactive recipient is told loudly", () => {
   const outcome = postmark.outcome(answer(422, 406, "Found inactive addresses: dana@acme.com."), RENDERED);
   assert.deepEqual(outcome, {
     kind: "permanent",
+    about: "target",
     error: "NOBODY GETS THESE MAILS: Postmark delivers to no inactive recipient. " +
       "Found inactive addresses: dana@acme.com. (code 406). " +
       "Reactivate the address in Postmark, or change recipients in alert_config",
@@ -93,6 +95,7 @@ Deno.test("what Postmark refuses is permanent, with its reason and code", () => 
   ) {
     assert.deepEqual(postmark.outcome(answer(status, code), RENDERED), {
       kind: "permanent",
+      about: code === 300 ? "message" : "target",
       error: `Postmark answered ${status}: why (code ${code})`,
     });
   }

@@ -1,6 +1,12 @@
 /** Secrets taken out of text. */
 import assert from "node:assert/strict";
-import { redact } from "../../supabase/functions/_shared/rules/redact.ts";
+import {
+  formsOf,
+  redact,
+  secretBlanker,
+  secretParts,
+} from "../../supabase/functions/_shared/rules/redact.ts";
+import { failureFields } from "../../supabase/functions/_shared/log.ts";
 
 /** Pieces are joined here so that no scanner takes this file for a leak. */
 const joined = (...parts: string[]) => parts.join("");
@@ -120,4 +126,43 @@ Deno.test("redact() takes 100 kB of the worst within 300 ms", () => {
     const took = performance.now() - began;
     assert.ok(took < 300, `${text.slice(0, 20)}… took ${took.toFixed(0)} ms`);
   }
+});
+
+Deno.test("redact() finds a known secret as URLs, JSON and headers write it", () => {
+  const secret = 'p"a\\s/s wörd';
+  for (const form of formsOf(secret)) {
+    assert.equal(redact(`before ${form} after`, [secret]), "before *** after", form);
+  }
+});
+
+Deno.test("secretParts() finds what of a value is secret by itself", () => {
+  assert.deepEqual(secretParts("postgresql://u:a%40b@h:5432/x").slice(1), ["a%40b", "a@b"]);
+  assert.deepEqual(secretParts("postgresql://u:a#b@c@h:5432/x").slice(1), ["a#b@c"]);
+  assert.deepEqual(secretParts("https://hooks.slack.com/services/T0/B0/abcdefghijklmnopqrstuvwx").slice(1), [
+    "abcdefghijklmnopqrstuvwx",
+  ]);
+  assert.deepEqual(secretParts("123456:abcdefghijklmnopqrstuvwx").slice(1), ["abcdefghijklmnopqrstuvwx"]);
+  assert.deepEqual(secretParts("short"), ["short"]);
+});
+
+Deno.test("secretBlanker() blanks configured secrets wherever they stand, and no word that merely is a password too", () => {
+  const blank = secretBlanker(["postgresql://postgres:postgres@h/x", "a.secret+of(ours)"]);
+  const at = new Date(0);
+  const facts = {
+    jobs: [{ name: "a.secret+of(ours) twice a.secret+of(ours)", user: "postgres", at }],
+    runs: [1, null],
+  };
+  assert.deepEqual(blank(facts), {
+    jobs: [{ name: "*** twice ***", user: "postgres", at }],
+    runs: [1, null],
+  });
+  assert.equal(facts.jobs[0]?.name, "a.secret+of(ours) twice a.secret+of(ours)");
+  const clean = { jobs: [{ name: "aXsecret+of(ours)" }] };
+  assert.equal(blank(clean), clean);
+  assert.equal(secretBlanker([])(facts), facts);
+});
+
+Deno.test("the log of an unforeseen error holds no password of a URL", () => {
+  const error = new TypeError("Invalid URL: 'postgresql://u:a#b@c@h:5432/x'");
+  assert.doesNotMatch(String(failureFields(error).message), /a#b/);
 });

@@ -168,6 +168,7 @@ Deno.test("a mail that Resend refuses is permanent, with Resend's reason", () =>
   ) {
     assert.deepEqual(resend.outcome(refusal(status, name), RENDERED), {
       kind: "permanent",
+      about: [401, 403].includes(status) ? "target" : "message",
       error: `Resend answered ${status}: why (${name})`,
     });
   }

@@ -5,6 +5,7 @@ import { owedDeliveries } from "../../supabase/functions/_shared/rules/owed_deli
 import {
   routeAlert,
   type RoutedAlert,
+  routeNews,
   worstSeverity,
 } from "../../supabase/functions/_shared/rules/routing.ts";
 import { fallbackRow, reroute } from "../../supabase/functions/_shared/rules/reroute.ts";
@@ -124,6 +125,58 @@ Deno.test("routeAlert() heeds project, least severity and what a job asks for", 
   assert.deepEqual(ids("critical", { projectName: "blingsting" }), ["grave"]);
   assert.deepEqual(ids("critical", { alertChannel: "team-a" }), ["asked"]);
   assert.deepEqual(ids("important", { alertChannel: "nobody" }), ["mine", "grave"]);
+});
+
+/** What an empty `alert_config` is filled with where Telegram and Discord exist. */
+const DEFAULTS = [
+  row("telegram", { name: "telegram", channel: "telegram", criticality: "critical" }),
+  row("discord", { name: "discord", criticality: "important", targetKey: "webhook" }),
+  row("discord-low", { name: "discord-low", criticality: "low", targetKey: "webhook" }),
+];
+
+Deno.test("a job that asks for discord is told once there, although two default rows go there", () => {
+  for (const severity of ["critical", "important", "low"] as const) {
+    const owed = owedDeliveries(
+      { severity, projectName: "smoothed", alertChannel: "discord", event: "opened" },
+      DEFAULTS,
+    );
+    assert.deepEqual(owed, [{ state: "due", channel: "discord", alertConfigId: "discord" }], severity);
+  }
+});
+
+Deno.test("a job that asks for a channel gets those of its rows that take the alert, and all where none does", () => {
+  const rows = [
+    row("grave", { criticality: "critical" }),
+    row("slight", { criticality: "low" }),
+    row("others", { criticality: "low", projectName: "scraping" }),
+    row("phone", { channel: "telegram" }),
+  ];
+  const ids = (severity: Severity, projectName = "smoothed") =>
+    route(severity, rows, { alertChannel: "discord", projectName }).map(({ id }) => id);
+  assert.deepEqual(ids("critical"), ["grave"]);
+  assert.deepEqual(ids("low"), ["slight"]);
+  assert.deepEqual(ids("low", "scraping"), ["slight", "others"]);
+  assert.deepEqual(ids("important"), ["grave", "slight"], "of its project's rows");
+});
+
+Deno.test("routeNews() gives one row a target, and only of those that hear of the event", () => {
+  const rows = [
+    row("ends only", { targetKey: "x", events: ["resolved"] }),
+    row("first", { targetKey: "x" }),
+    row("second", { targetKey: "x" }),
+    row("elsewhere"),
+  ];
+  const ids = (event: "opened" | "resolved") =>
+    routeNews({ severity: "low", projectName: "smoothed", alertChannel: null, event }, rows)
+      .map(({ id }) => id);
+  assert.deepEqual(ids("opened"), ["first", "elsewhere"]);
+  assert.deepEqual(ids("resolved"), ["ends only", "elsewhere"]);
+});
+
+Deno.test("reroute() takes a target as told whichever of its rows told it", () => {
+  const rows = [row("a", { targetKey: "x" }), row("b", { targetKey: "x" }), row("c")];
+  const told = unroutable({ covered: [{ alertConfigId: "b", state: "sent" }] });
+  assert.deepEqual(reroute(told, rows), { kind: "route", alertConfigIds: ["c"] });
 });
 
 Deno.test("routeAlert() keeps critical alerts from rows that are there for escalations, unless there are no others", () => {

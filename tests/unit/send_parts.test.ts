@@ -14,8 +14,8 @@ const SILENT: Outcome = {
   throttled: false,
   unanswered: true,
 };
-const STOPPED: Outcome = { kind: "permanent", error: "unsubscribed", partOnly: true };
-const WRONG_KEY: Outcome = { kind: "permanent", error: "wrong key" };
+const STOPPED: Outcome = { kind: "permanent", error: "unsubscribed", about: "target", partOnly: true };
+const WRONG_KEY: Outcome = { kind: "permanent", error: "wrong key", about: "target" };
 
 /** Parts and what the vendor answers to each, attempt by attempt. */
 function stage(script: Record<string, Outcome[]>, { limit = 2, secondsEach = 0 } = {}) {
@@ -24,12 +24,13 @@ function stage(script: Record<string, Outcome[]>, { limit = 2, secondsEach = 0 }
   const posted: string[] = [];
   const notes: string[] = [];
   let alive = true;
-  const attempt = () =>
-    sendParts({
+  const attempt = () => {
+    const begun = now;
+    return sendParts({
       rendered: kept,
       parts: Object.keys(script).map((id) => ({ id, label: `part ${id}` })),
       unansweredLimit: limit,
-      clock: () => new Date(now),
+      inTime: () => now - begun <= 10_000,
       store: (rendered) => Promise.resolve(alive && (kept = JSON.parse(JSON.stringify(rendered)), true)),
       post: (_, id) => {
         posted.push(id);
@@ -41,6 +42,7 @@ function stage(script: Record<string, Outcome[]>, { limit = 2, secondsEach = 0 }
       },
       note: (text) => notes.push(text),
     });
+  };
   return { attempt, posted, notes, kept: () => kept, die: () => void (alive = false) };
 }
 
@@ -67,13 +69,18 @@ Deno.test("a message of which every part has failed has failed", async () => {
   const { attempt } = stage({ a: [STOPPED], b: [STOPPED] });
   assert.deepEqual(await attempt(), {
     kind: "permanent",
+    about: "target",
     error: "part a: unsubscribed; part b: unsubscribed",
   });
 });
 
 Deno.test("what is wrong with the account stops all parts", async () => {
   const { attempt, posted } = stage({ a: [WRONG_KEY], b: [SENT] });
-  assert.deepEqual(await attempt(), { kind: "permanent", error: "part a: wrong key" });
+  assert.deepEqual(await attempt(), {
+    kind: "permanent",
+    about: "target",
+    error: "part a: wrong key",
+  });
   assert.deepEqual(posted, ["a"]);
 });
 
@@ -81,7 +88,10 @@ Deno.test("an attempt without an answer is made once more, and never a third tim
   const { attempt, posted } = stage({ a: [SILENT, SILENT] });
   assert.equal((await attempt()).kind, "retry");
   const second = await attempt();
-  assert.ok(second.kind === "permanent" && /part a: no answer\. It is not sent again/.test(second.error));
+  assert.ok(
+    second.kind === "permanent" && second.about === "message" &&
+      /part a: no answer\. It is not sent again/.test(second.error),
+  );
   assert.equal((await attempt()).kind, "permanent");
   assert.deepEqual(posted, ["a", "a"]);
 });
@@ -95,7 +105,7 @@ Deno.test("who dies while sending counts as an attempt without an answer", async
       rendered: before.at(-1) ?? dying.kept(),
       parts: [{ id: "a", label: "a" }],
       unansweredLimit: 2,
-      clock: () => NOW,
+      inTime: () => true,
       store: (rendered) => Promise.resolve(before.push(rendered) > 0),
       post: () => Promise.reject(new Error("died")),
       note: () => {},

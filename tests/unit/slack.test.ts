@@ -144,6 +144,7 @@ Deno.test("what Slack will never take is permanent, with Slack's reason", () => 
   ) {
     assert.deepEqual(slack.outcome(response(status, reason), RENDERED), {
       kind: "permanent",
+      about: status === 400 ? "message" : "target",
       error: `Slack answered ${status}: ${reason}`,
     });
   }

@@ -180,6 +180,7 @@ Deno.test("a bot that is blocked, unknown, or in no such chat is permanent, with
   for (const [status, description] of refusals) {
     assert.deepEqual(telegram.outcome(refusal(status, description), RENDERED), {
       kind: "permanent",
+      about: description.endsWith("too long") ? "message" : "target",
       error: `Telegram answered ${status}: ${description}`,
     });
   }

@@ -129,6 +129,7 @@ Deno.test("a refusal that is about one recipient leaves the others their chance"
   for (const code of [21211, 21408, 21610, 21612, 21614]) {
     assert.deepEqual(twilio.outcome(response(400, { code, message: "why", status: 400 }), RENDERED), {
       kind: "permanent",
+      about: "target",
       error: `Twilio answered 400: why (code ${code})`,
       partOnly: true,
     });
@@ -139,6 +140,7 @@ Deno.test("a refusal that is about the account or the sender is permanent for al
   for (const [status, code] of [[401, 20003], [400, 21606]] as const) {
     assert.deepEqual(twilio.outcome(response(status, { code, message: "why" }), RENDERED), {
       kind: "permanent",
+      about: "target",
       error: `Twilio answered ${status}: why (code ${code})`,
     });
   }

@@ -118,6 +118,7 @@ Deno.test("every success of a webhook is one", () => {
 Deno.test("a webhook that is gone is permanent, and says that its row should go too", () => {
   assert.deepEqual(webhook.outcome(response(410), RENDERED), {
     kind: "permanent",
+    about: "target",
     error: "The webhook answered 410: the endpoint is gone for good; disable its row of alert_config",
   });
   for (const status of [400, 401, 403, 404, 413]) {

@@ -12,6 +12,8 @@ const number = (what: RegExp, fault: string) =>
   z.string().regex(what, `must be ${fault}, or "" to clear it`)
     .transform((value) => value === "" ? null : Number(value)).optional();
 const minutes = number(/^$|^-?\d{1,9}(\.\d{1,6})?$/, "a number of minutes");
+const truth = z.enum(["true", "false", ""], 'must be true, false, or "" to clear it')
+  .transform((value) => value === "" ? null : value === "true").optional();
 const whole = number(/^$|^-?\d{1,9}$/, "a whole number");
 
 const options = z.object({
@@ -28,6 +30,7 @@ const options = z.object({
   maxRuntimeMinutes: minutes,
   failureThreshold: whole,
   minRows: whole,
+  checkBodyOk: truth,
   successCheckSql: z.string().optional(),
 });
 
@@ -48,6 +51,7 @@ export function addAnnotate(program: Command, runner: Runner): void {
     .option("--max-runtime-minutes <n>", "after which a run counts as stuck")
     .option("--failure-threshold <n>", "failed runs in a row before the job counts as failed")
     .option("--min-rows <n>", "rows that a successful run affects at least")
+    .option("--check-body-ok <true|false>", 'whether an HTTP answer that says "ok": false is a failure')
     .option("--success-check-sql <query>", "a query on the project, true after a run that worked")
     .addHelpText(
       "after",

@@ -6,7 +6,7 @@ import type { AuditReport } from "../answers.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples } from "../help.ts";
 import { type Column, tableLines } from "../table.ts";
-import { countCell, counted } from "../words.ts";
+import { countCell, counted, warningLines } from "../words.ts";
 
 const options = z.object({
   ...projectOption,
@@ -61,6 +61,10 @@ export function* auditLines({ stdout }: Pick<Context, "stdout">, report: AuditRe
   );
   if (changes.length > 0) yield "";
   yield* changes;
+  const warnings = report.projects.flatMap(({ project, warnings }) =>
+    warnings.map((one) => ({ project_name: project, job_name: one.job, warning: one.warning }))
+  );
+  yield* warningLines(paint, warnings);
   yield "";
   const errors = report.errors === 0 ? "" : `, ${paint.red(counted(report.errors, "error"))}`;
   yield `Discovered ${counted(report.jobs, "job")} and ${

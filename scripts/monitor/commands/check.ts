@@ -59,6 +59,7 @@ function* checkLines(context: Context, report: HealthReport): Generator<string> 
   const total = [{ text: "total", paint: paint.bold }, ...countCells(context, report), { text: "" }];
   yield* tableLines(context.stdout, COLUMNS, report.projects.length === 1 ? rows : [...rows, total]);
   yield* findingLines(context, report);
+  yield* httpLines(context, report);
   yield "";
   yield closingLine(context, report);
 }
@@ -94,6 +95,22 @@ function* findingLines({ stdout }: Context, { projects }: HealthReport): Generat
   if (rows.length === 0) return;
   yield "";
   yield* tableLines(stdout, FINDING_COLUMNS, rows);
+}
+
+/** What pg_net could not do in the last hour, or has not done yet. */
+function* httpLines({ stdout: { paint } }: Context, { projects }: HealthReport): Generator<string> {
+  for (const { project, http } of projects) {
+    const told = [
+      http?.failed ? `${http.failed} of ${http.answers} answers of the last hour failed` : "",
+      http?.timed_out ? `${http.timed_out} timed out` : "",
+      http?.queue ? `${counted(http.queue, "request")} in the queue` : "",
+      http?.strangers.length
+        ? `calls under names that no job has: ${oneLine(http.strangers.join(", "))}`
+        : "",
+      http?.errors.length ? `not read: ${oneLine(http.errors.join(", "))}` : "",
+    ].filter((text) => text !== "");
+    if (told.length > 0) yield paint.dim(`pg_net of ${project}: ${told.join(", ")}`);
+  }
 }
 
 function closingLine({ stdout: { paint } }: Context, report: HealthReport): string {

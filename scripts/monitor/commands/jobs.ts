@@ -5,7 +5,16 @@ import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples, task } from "../help.ts";
 import type { Job } from "../hub_tables.ts";
 import { type Cell, type Column, tableLines } from "../table.ts";
-import { ago, agoCell, counted, isUnannotated, scheduleInWords, severityCell, statusCell } from "../words.ts";
+import {
+  ago,
+  agoCell,
+  counted,
+  isUnannotated,
+  scheduleInWords,
+  severityCell,
+  statusCell,
+  warningLines,
+} from "../words.ts";
 
 const options = z.object({
   ...projectOption,
@@ -65,6 +74,12 @@ function* jobLines(context: Context, jobs: readonly Job[], lastCheckAt: string |
   yield* tableLines(stdout, COLUMNS, jobs.map((job) => jobCells(context, job, now)));
   yield "";
   yield summaryLine(jobs, lastCheckAt, now);
+  yield* warningLines(
+    stdout.paint,
+    jobs.filter((job) => job.removed_at === null).flatMap((job) =>
+      job.warnings.map((warning) => ({ ...job, warning }))
+    ),
+  );
   const bare = jobs.filter((job) => isUnannotated(job) && job.removed_at === null);
   const [first] = bare;
   if (first === undefined) return;

@@ -5,6 +5,7 @@ import { formatUtc, oneLine } from "../../../supabase/functions/_shared/rules/te
 import { isTimeZone } from "../../../supabase/functions/_shared/rules/schedule.ts";
 import { textLines } from "../../local/json_log.ts";
 import { type Context, EXIT, type ExitCode, jsonText, type Runner } from "../context.ts";
+import { INSTANT_FAULT, parseInstant } from "../durations.ts";
 import { MonitorError } from "../errors.ts";
 import { examples } from "../help.ts";
 import {
@@ -19,13 +20,10 @@ import { isUtc, relative } from "../words.ts";
 
 const PRESET_COUNT = 5;
 
-const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
-
 const options = z.object({
   timezone: z.string().refine(isTimeZone, "must be a time zone such as Europe/Berlin").default("GMT"),
-  from: z.string().regex(ISO, "must be a time such as 2026-11-21T12:00Z")
-    .transform((text) => Date.parse(/T.*(Z|[+-]\d\d:\d\d)$|^[^T]*$/.test(text) ? text : `${text}Z`))
-    .refine((instant) => !Number.isNaN(instant), "must be a time that exists").optional(),
+  from: z.string().refine((text) => parseInstant(text) !== null, INSTANT_FAULT)
+    .transform((text) => parseInstant(text) ?? NaN).optional(),
   count: z.string().regex(/^[1-9]\d{0,3}$/, "must be a number from 1 to 9999").transform(Number).optional(),
   pgCron: z.string().regex(VERSION, VERSION_FAULT).default("1.6.4"),
   stdin: z.boolean().default(false),

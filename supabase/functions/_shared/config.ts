@@ -9,7 +9,14 @@ const DEFAULT_HUB_PROJECT = "thordata";
 /** A watched project's secret, as the seeds name it: `SMOOTHED_SUPABASE_POSTGRES_URL`. */
 const PROJECT_URL_VARIABLE = /^([A-Z][A-Z0-9_]*)_SUPABASE_POSTGRES_URL$/;
 
-const postgresUrl = z.string().regex(/^postgres(ql)?:\/\/[^\s]+$/, "must be a postgresql:// URL");
+/** Variables that hold secrets, by the names that people and the platform give them. */
+const SECRET_VARIABLE =
+  /(?:TOKEN|KEYS?|SECRETS?|PASSWORD|SID|DSN|(?:WEBHOOK|PING|POSTGRES|DATABASE|DB)_URL)$/;
+
+const postgresUrl = z.string().refine(
+  (text) => /^postgres(ql)?:\/\/[^\s]+$/.test(text) && URL.canParse(text),
+  "must be a postgresql:// URL, its password percent-encoded",
+);
 const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http(s) URL" });
 
 const environment = z.object({
@@ -42,6 +49,8 @@ export interface Config extends ProjectSources {
   outgoingAllowedHosts: string[];
   /** PEM of a CA to trust besides the public ones: Supabase's root certificate. */
   postgresCaCert: string | null;
+  /** Every value of the environment that is secret by its name, the platform's too: nobody may quote one. */
+  secrets: string[];
   /** The value of a secret named by a reference `env:NAME`; `undefined` where there is none or it is the platform's. */
   secret(name: string): string | undefined;
 }
@@ -77,6 +86,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     managementApi: { url: values.MANAGEMENT_API_URL, token: values.MANAGEMENT_API_TOKEN ?? null },
     outgoingAllowedHosts: values.OUTGOING_ALLOWED_HOSTS.split(",").map((host) => host.trim()).filter(Boolean),
     postgresCaCert: values.POSTGRES_CA_CERT ?? null,
+    secrets: Object.entries(set).flatMap(([name, value]) =>
+      SECRET_VARIABLE.test(name) && value !== undefined ? valuesOf(value) : []
+    ),
     secret: (name) => name.startsWith("SUPABASE_") ? undefined : set[name],
   };
 }
@@ -88,9 +100,19 @@ function readProjects(env: Readonly<Record<string, string | undefined>>) {
     const name = PROJECT_URL_VARIABLE.exec(variable)?.[1]?.toLowerCase();
     if (name === undefined || value === undefined) continue;
     if (postgresUrl.safeParse(value).success) list.push({ name, databaseUrl: value, ref: projectRef(value) });
-    else faults.push(`${variable} must be a postgresql:// URL`);
+    else faults.push(`${variable} must be a postgresql:// URL, its password percent-encoded`);
   }
   return { list, faults };
+}
+
+/** A dictionary of keys, as the platform gives them, holds several. */
+function valuesOf(text: string): string[] {
+  if (!text.startsWith("{")) return [text];
+  try {
+    return Object.values(JSON.parse(text)).filter((value) => typeof value === "string");
+  } catch {
+    return [text];
+  }
 }
 
 function refOfApiUrl(url: string | undefined): string | null {

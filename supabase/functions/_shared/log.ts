@@ -1,6 +1,7 @@
 /** Structured logs: one JSON object a line, as hosted Supabase indexes them. */
 
 import { AppError } from "./errors.ts";
+import { redact } from "./rules/redact.ts";
 
 /** Facts of one log line. Values must be free of secrets: pass codes, names and counts, never URLs or keys. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -14,10 +15,11 @@ export interface Log {
   with(fields: LogFields): Log;
 }
 
-/** What the log keeps of a failure: our own errors by their message, unforeseen ones by their stack. */
+/** What the log keeps of a failure: our own errors by their message, unforeseen ones by their stack, redacted. */
 export function failureFields(error: unknown): LogFields {
   if (error instanceof AppError) return { code: error.code, message: error.message };
-  return { code: "internal", message: error instanceof Error ? error.stack ?? error.message : String(error) };
+  const text = error instanceof Error ? error.stack ?? error.message : String(error);
+  return { code: "internal", message: redact(text) };
 }
 
 /** Makes a logger that writes to the console, which is what the edge runtime collects. */

@@ -4,16 +4,20 @@ import type { Clock } from "../_shared/clock.ts";
 import type { Config } from "../_shared/config.ts";
 import type { HubKnowledge } from "../_shared/domain/hub.ts";
 import type { JobStatus } from "../_shared/domain/job.ts";
-import type { StatusCounts } from "../_shared/domain/observation.ts";
+import type { Observations, ObservedHttp, StatusCounts } from "../_shared/domain/observation.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { AppError, describeError } from "../_shared/errors.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
+import { type Duties, readDuties } from "../_shared/hub/duties.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { type Recorded, recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { countStatuses } from "../_shared/rules/counts.ts";
 import { evaluateProject, evaluateUnreadable, type Evaluation } from "../_shared/rules/evaluate.ts";
+import { NOTHING_READ } from "../_shared/rules/http_calls.ts";
 import type { JobReport } from "../_shared/rules/judge_job.ts";
 import { readCronFacts, type SuccessCheckRequest } from "../_shared/sources/cron_facts.ts";
 
@@ -23,6 +27,16 @@ export interface CheckDeps {
   config: Config;
   clock: Clock;
   log: Log;
+  /** What the hub itself should do; empty where it cannot be known. */
+  duties?: Duties | null;
+}
+
+/** The hub's own duties; that they cannot be read stops no check. */
+export function ownDuties(sql: postgres.Sql, log: Log): Promise<Duties | null> {
+  return readDuties(sql).catch((error) => {
+    log.warn("own schedule not read", failureFields(error));
+    return null;
+  });
 }
 
 /** One project in the answer. */
@@ -32,9 +46,31 @@ export interface ProjectReport extends StatusCounts {
   /** Why it could not be read or recorded. */
   error?: { code: string; message: string };
   runs_logged: number;
+  /** pg_net there; absent: it has none, or could not be read. */
+  http?: HttpReport;
   incidents_opened: number;
   incidents_resolved: number;
   details: JobAnswer[];
+}
+
+/** What one look saw of a project's pg_net. */
+export interface HttpReport {
+  /** Requests that wait, with those on their way; `null`: could not be read. */
+  queue: number | null;
+  /** `null`: may not be seen. */
+  worker_up: boolean | null;
+  /** Of the last hour, whoever called. Any login role of the project may write them. */
+  answers: number | null;
+  failed: number | null;
+  timed_out: number | null;
+  /** 0 to 1; `null`: no answers. */
+  failure_rate: number | null;
+  /** Whether `install_http_calls.sql` was run there, so that calls are told by job. */
+  calls_kept: boolean;
+  /** Names that calls were made under and that no job has. */
+  strangers: string[];
+  /** SQLSTATE of what could not be read. */
+  errors: string[];
 }
 
 /** One job in the answer. */
@@ -68,7 +104,9 @@ export interface CheckReport extends StatusCounts {
  */
 export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<CheckReport> {
   const entries = await listProjects(deps.sql, deps.config, input.project);
-  const projects = await Promise.all(entries.map((entry) => checkProject(deps, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => checkProject(look, entry, input.dry_run)));
   const sum = (count: (report: ProjectReport) => number) =>
     projects.reduce((total, report) => total + count(report), 0);
   return {
@@ -82,23 +120,29 @@ export async function runCheck(deps: CheckDeps, input: TriggerInput): Promise<Ch
   };
 }
 
-async function checkProject(deps: CheckDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
+/** What each project is looked at with. */
+interface LookDeps extends CheckDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
+async function checkProject(deps: LookDeps, entry: ProjectEntry, dryRun: boolean): Promise<ProjectReport> {
   const name = nameOf(entry);
   try {
     return await untilRecorded(async () => {
       const knowledge = await readKnowledge(deps.sql, name);
-      const { evaluation, error } = await evaluate(deps, entry, knowledge);
+      const { evaluation, error } = await evaluate(deps, entry, knowledge, dryRun);
       const recorded = dryRun
         ? NOTHING_RECORDED
         : await recordObservations(deps.sql, evaluation.observations);
       if (error !== null) deps.log.warn("project not read", { project: name, ...error });
-      return report(name, error, evaluation.jobs, recorded);
+      return report(name, error, evaluation, recorded);
     });
   } catch (error) {
     // the hub itself failed for this project: the others go on
     const fault = describeError(error);
     deps.log.error("project not recorded", { project: name, ...failureFields(error) });
-    return report(name, fault, [], NOTHING_RECORDED);
+    return report(name, fault, { observations: null, jobs: [] }, NOTHING_RECORDED);
   }
 }
 
@@ -110,7 +154,12 @@ interface Outcome {
   error: { code: string; message: string } | null;
 }
 
-async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Outcome> {
+async function evaluate(
+  deps: LookDeps,
+  entry: ProjectEntry,
+  knowledge: HubKnowledge,
+  dryRun: boolean,
+): Promise<Outcome> {
   if (entry.kind === "fault") {
     return {
       evaluation: evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge),
@@ -125,12 +174,15 @@ async function evaluate(deps: CheckDeps, entry: ProjectEntry, knowledge: HubKnow
         cursor: knowledge.runCursor,
         openRunIds: knowledge.openRuns.map((run) => run.runId),
         successChecks: successChecksOf(knowledge),
+        // a project that watches the hub may only believe it well while its alerts go out
+        heartbeat: !dryRun && (deps.duties?.alerts_silent_since ?? null) === null,
+        http: knowledge.http ?? NOTHING_READ,
       },
       { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 },
     );
     const now = deps.clock().getTime();
     return {
-      evaluation: evaluateProject(project, facts, knowledge, now, () => crypto.randomUUID()),
+      evaluation: evaluateProject(project, deps.blank(facts), knowledge, now, () => crypto.randomUUID()),
       error: null,
     };
   } catch (thrown) {
@@ -152,10 +204,11 @@ function successChecksOf(knowledge: HubKnowledge): SuccessCheckRequest[] {
 function report(
   project: string,
   error: { code: string; message: string } | null,
-  details: JobReport[],
+  { observations, jobs: details }: { observations: Observations | null; jobs: JobReport[] },
   recorded: Recorded,
 ): ProjectReport {
   const { logged, incidentsOpened, incidentsResolved } = recorded;
+  const http = observations?.project?.status === "ok" ? observations.project.http : undefined;
   return {
     project,
     ...(error === null ? { status: "ok" } : { status: "error", error }),
@@ -163,12 +216,30 @@ function report(
     runs_logged: logged,
     incidents_opened: incidentsOpened,
     incidents_resolved: incidentsResolved,
+    ...(http === undefined ? {} : { http: httpReport(http) }),
     details: details.map(({ jobName, jobUser, lastRunAt, ...job }) => ({
       ...job,
       job_name: jobName,
       job_user: jobUser,
       last_run_at: lastRunAt,
     })),
+  };
+}
+
+function httpReport({ queue, lastHour, callsKept, strangers, errors }: ObservedHttp): HttpReport {
+  const { answers, failed, timedOut } = lastHour ?? { answers: null, failed: null, timedOut: null };
+  return {
+    queue: queue?.length ?? null,
+    worker_up: queue?.workerUp ?? null,
+    answers,
+    failed,
+    timed_out: timedOut,
+    failure_rate: answers === null || answers === 0
+      ? null
+      : Math.round(1000 * ((failed ?? 0) + (timedOut ?? 0)) / answers) / 1000,
+    calls_kept: callsKept,
+    strangers,
+    errors,
   };
 }
 

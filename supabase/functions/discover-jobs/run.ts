@@ -10,12 +10,14 @@ import { AppError, describeError } from "../_shared/errors.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
 import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
 import { listEdgeFunctions } from "../_shared/sources/management_api.ts";
 
@@ -41,6 +43,8 @@ export interface ProjectDiscovery {
   jobs: number;
   edge_functions: number;
   changes: { job: string; change: string }[];
+  /** What is doubtful about the HTTP calls in commands. */
+  warnings: { job: string; code: string; warning: string }[];
 }
 
 /** The answer of a discovery. */
@@ -61,7 +65,9 @@ export interface DiscoverReport {
  */
 export async function runDiscovery(deps: DiscoverDeps, input: TriggerInput): Promise<DiscoverReport> {
   const entries = await listProjects(deps.sql, deps.config, input.project);
-  const projects = await Promise.all(entries.map((entry) => discoverProject(deps, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => discoverProject(look, entry, input.dry_run)));
   const sum = (count: (project: ProjectDiscovery) => number) =>
     projects.reduce((total, one) => total + count(one), 0);
   return {
@@ -86,8 +92,14 @@ export function discoveryEnding(report: DiscoverReport, input: TriggerInput): Ch
   };
 }
 
+/** What each project is looked at with. */
+interface LookDeps extends DiscoverDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
 async function discoverProject(
-  deps: DiscoverDeps,
+  deps: LookDeps,
   entry: ProjectEntry,
   dryRun: boolean,
 ): Promise<ProjectDiscovery> {
@@ -114,7 +126,7 @@ interface Found {
   report: ProjectDiscovery;
 }
 
-async function lookAt(deps: DiscoverDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Found> {
+async function lookAt(deps: LookDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Found> {
   if (entry.kind === "fault") {
     const { observations } = evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge);
     return { observations, report: failedReport(entry.name, [entry.error]) };
@@ -122,8 +134,8 @@ async function lookAt(deps: DiscoverDeps, entry: ProjectEntry, knowledge: HubKno
   const { project } = entry;
   const connect = { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 };
   const [cron, functions] = await Promise.all([
-    readCronFacts(project, "jobs only", connect).catch(faultOf),
-    readFunctions(deps.config, project).catch(faultOf),
+    readCronFacts(project, "jobs only", connect).then(deps.blank).catch(faultOf),
+    readFunctions(deps.config, project).then(deps.blank).catch(faultOf),
   ]);
   return assemble(project, cron, functions, knowledge);
 }
@@ -151,7 +163,7 @@ function assemble(
 ): Found {
   const newId = () => crypto.randomUUID();
   const nothing: Reconciliation = { jobs: [], removed: [], changes: [] };
-  const cronJobs = "fault" in cron ? nothing : reconcileCron(cron, knowledge, newId);
+  const cronJobs = "fault" in cron ? nothing : reconcileCron(project, cron, knowledge, newId);
   const edge = "fault" in functions || functions.functions === null
     ? nothing
     : reconcile(shownEdgeFunctions(functions.functions), knowledge.jobs, "edge_function", newId);
@@ -180,10 +192,13 @@ function assemble(
       jobs: cronJobs.jobs.length,
       edge_functions: edge.jobs.length,
       changes: changes.map(({ jobName, change }) => ({ job: jobName, change })),
+      warnings: cronJobs.jobs.flatMap(({ jobName, warnings = [] }) =>
+        warnings.map(({ code, message }) => ({ job: jobName, code, warning: message }))
+      ),
     },
   };
 }
 
 function failedReport(project: string, errors: Fault[]): ProjectDiscovery {
-  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [] };
+  return { project, status: "error", errors, jobs: 0, edge_functions: 0, changes: [], warnings: [] };
 }

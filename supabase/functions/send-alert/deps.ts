@@ -17,6 +17,8 @@ export interface SendAlertDeps {
   };
   /** Nothing new is begun after this instant. */
   deadline: Date;
+  /** What a run may take on, in deliveries of one incident each. Default: what the CPU of a request allows. */
+  effortLimit?: number;
   fetch?: typeof fetch;
   /** 0 to 1; spreads retries. */
   random?: () => number;

@@ -1,5 +1,4 @@
 /** One tick of the alert policy: read, decide, write. */
-import type postgres from "postgres";
 import type { PolicyDecision } from "../_shared/domain/policy.ts";
 import { applyPolicy, readPolicyView } from "../_shared/hub/policy.ts";
 import { decidePolicy } from "../_shared/rules/alert_policy.ts";
@@ -10,28 +9,53 @@ const DEFAULT_HUB_PROJECT = "thordata";
 /** Reasons that the log gives one by one. */
 const LOGGED_REASONS = 50;
 
+/** What a tick decides, before it is written. */
+export interface Tick {
+  decision: PolicyDecision;
+  /** What is wrong with what people wrote. */
+  faults: string[];
+  incidents: number;
+}
+
 /**
- * Decides what every open incident and every waiting delivery owes now, and writes it.
+ * Decides what every open incident and every waiting delivery owes now.
  *
- * @returns What is wrong with what people wrote.
- * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
+ * @param targetKeys What the rows' references lead to, by id, where that is known.
+ * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function tickPolicy(
-  deps: Omit<SendAlertDeps, "sql"> & { sql: postgres.ISql },
-): Promise<string[]> {
+export async function decideTick(
+  deps: SendAlertDeps,
+  targetKeys: ReadonlyMap<string, string>,
+): Promise<Tick> {
   const now = deps.clock();
   const { view, faults } = await readPolicyView(deps.sql, now);
-  const decision = decidePolicy(view, {
+  const routes = view.routes.map((row) => ({ ...row, targetKey: targetKeys.get(row.id) ?? row.targetKey }));
+  const decision = decidePolicy({ ...view, routes }, {
     now: now.getTime(),
     hubProjectName: deps.config.hubProjectName ?? DEFAULT_HUB_PROJECT,
     newId: () => crypto.randomUUID(),
   });
+  return { decision, faults: [...faults, ...decision.faults], incidents: view.incidents.length };
+}
+
+/**
+ * Decides a tick and writes it.
+ *
+ * @param targetKeys What the rows' references lead to, by id, where that is known.
+ * @returns What is wrong with what people wrote.
+ * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
+ */
+export async function tickPolicy(
+  deps: SendAlertDeps,
+  targetKeys: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const { decision, faults, incidents } = await decideTick(deps, targetKeys);
   if (decides(decision)) {
     const outcome = await applyPolicy(deps.sql, decision);
-    deps.log.info("alert policy applied", { ...outcome, incidents: view.incidents.length });
+    deps.log.info("alert policy applied", { ...outcome, incidents });
     logDecision(decision, deps);
   }
-  return [...faults, ...decision.faults];
+  return faults;
 }
 
 /** Writing nothing would only move the version on. */

@@ -1,38 +1,48 @@
 /** A dry run: what would be sent. */
+import type { PolicyDecision } from "../_shared/domain/policy.ts";
 import { channels } from "../_shared/channels/mod.ts";
-import { claimDeliveries } from "../_shared/hub/deliveries.ts";
-import type { Log } from "../_shared/log.ts";
+import { AppError } from "../_shared/errors.ts";
+import { type Claim, previewDeliveries } from "../_shared/hub/deliveries.ts";
 import { composeMessage } from "../_shared/rules/message.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import { reportOf } from "./drain.ts";
-import { tickPolicy } from "./policy.ts";
-import type { DeliveryReport } from "./summary.ts";
+import { decideTick } from "./policy.ts";
+import { readChannels, resolveRows } from "./channel_report.ts";
+import { missingRoutes } from "./default_routes.ts";
+import { type DeliveryReport, type SendAlertSummary, summarise } from "./summary.ts";
 
-/** What is taken back did not happen. */
-const SILENT: Log = { info: () => {}, warn: () => {}, error: () => {}, with: () => SILENT };
+/** Deliveries that a dry run shows. */
+const SHOWN = 100;
 
 /**
- * What would be sent: decided and claimed as ever, then taken back.
+ * What would be sent: decided and claimed as ever, then taken back. Also how the channels are, what is wrong with what
+ * people wrote, and the default routes that a real run would write.
  *
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function preview(deps: SendAlertDeps): Promise<DeliveryReport[]> {
-  const reports: DeliveryReport[] = [];
-  const taken = Symbol("taken back");
-  await deps.sql.begin(async (sql) => {
-    await tickPolicy({ ...deps, sql, log: SILENT });
-    const claim = await claimDeliveries(sql, {
-      limit: 100,
-      leaseSeconds: 0,
-    });
-    for (const delivery of claim.deliveries) {
-      const message = composeMessage({ ...delivery, now: deps.clock() });
-      const rendered = delivery.rendered ?? channels[delivery.channel].render(message);
-      reports.push({ ...reportOf(delivery), state: "due", text: rendered.plain });
-    }
-    throw taken;
-  }).catch((error: unknown) => {
-    if (error !== taken) throw error;
+export async function preview(deps: SendAlertDeps): Promise<SendAlertSummary> {
+  const { targetKeys, faults } = await resolveRows(deps);
+  const tick = await decideTick(deps, targetKeys);
+  const claim = await claimAndTakeBack(deps, tick.decision);
+  const reports = claim.deliveries.map((delivery): DeliveryReport => {
+    const message = composeMessage({ ...delivery, now: deps.clock() });
+    const rendered = delivery.rendered ?? channels[delivery.channel].render(message);
+    return { ...reportOf(delivery), state: "due", text: rendered.plain };
   });
-  return reports;
+  return {
+    ...summarise(reports),
+    channels: await readChannels(deps),
+    config_faults: [...tick.faults, ...faults],
+    default_routes: await missingRoutes(deps),
+  };
+}
+
+/** What another tick decided since is as good. */
+async function claimAndTakeBack(deps: SendAlertDeps, decision: PolicyDecision): Promise<Claim> {
+  try {
+    return await previewDeliveries(deps.sql, decision, SHOWN);
+  } catch (error) {
+    if (!(error instanceof AppError && error.code === "conflict")) throw error;
+    return await previewDeliveries(deps.sql, null, SHOWN);
+  }
 }

@@ -5,13 +5,15 @@ import { channels } from "../_shared/channels/mod.ts";
 import type { Outcome } from "../_shared/channels/channel.ts";
 import { deliver } from "../_shared/channels/deliver.ts";
 import { resolveSecret } from "../_shared/hub/secrets.ts";
-import { redact } from "../_shared/rules/redact.ts";
+import { redact, secretParts } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import { sendParts } from "./send_parts.ts";
 
 /** Characters of an error that are stored and answered. */
 const ERROR_LIMIT = 1_000;
+/** After this long no further part of a message is begun, so that a slow vendor does not take the time of the others. */
+const PARTS_MS = 10_000;
 
 /** What is sent, and where to. */
 export interface Sending {
@@ -23,12 +25,14 @@ export interface Sending {
   /** What a retry sends again; rendered now where there is none. */
   rendered: RenderedMessage | null;
   render(): RenderedMessage;
-  /** Keeps what is about to be sent; `false` stops the sending. */
-  store(rendered: RenderedMessage): Promise<boolean>;
+  /** Keeps what is about to be sent and answers what is to be sent; `null` stops the sending. */
+  store(rendered: RenderedMessage): Promise<RenderedMessage | null>;
+  /** Whether a request that begins now is over, and can be settled, before anybody else may send this. */
+  inTime(): boolean;
 }
 
-/** How it went. `lost`: somebody else sends it. */
-export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" };
+/** How it went. `lost`: somebody else sends it. `late`: nothing was sent, since there was no time left for it. */
+export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" } | { kind: "late" };
 
 /**
  * Sends one message. Whatever is wrong with the target or its secrets is a result too: it can be set right, so it is
@@ -44,8 +48,9 @@ export async function send(
   const target = await resolveTarget(sending, deps);
   if (!target.resolved) return notReady(target.error);
   const scrub = (text: string) => clean(redact(text, target.secrets)).slice(0, ERROR_LIMIT).toWellFormed();
-  const rendered = sending.rendered ?? sending.render();
-  if (sending.rendered === null && !await sending.store(rendered)) return { kind: "lost" };
+  const rendered = sending.rendered ?? await sending.store(sending.render());
+  if (rendered === null) return { kind: "lost" };
+  if (!sending.inTime()) return { kind: "late" };
   if (channels[sending.channel].parts !== undefined) {
     return scrubbed(await sendInParts(sending, rendered, target, deps, (text) => note(scrub(text))), scrub);
   }
@@ -53,10 +58,12 @@ export async function send(
   if (first.kind === "sent" && first.note !== undefined) note(scrub(first.note));
   if (first.kind !== "resend") return scrubbed(first, scrub);
   note(scrub(first.note));
-  if (!await sending.store(first.rendered)) return { kind: "lost" };
-  const second = await post(sending, first.rendered, target, deps);
+  const other = await sending.store(first.rendered);
+  if (other === null) return { kind: "lost" };
+  if (!sending.inTime()) return notReady(scrub(`${first.note}. There was no time left for it`));
+  const second = await post(sending, other, target, deps);
   if (second.kind !== "resend") return scrubbed(second, scrub);
-  return { kind: "permanent", error: scrub(second.note) };
+  return { kind: "permanent", error: scrub(second.note), about: "message" };
 }
 
 function sendInParts(
@@ -67,22 +74,27 @@ function sendInParts(
   note: (text: string) => void,
 ): Promise<SendResult> {
   const channel = channels[sending.channel];
+  const begun = deps.clock().getTime();
   return sendParts({
     rendered,
     parts: channel.parts?.(rendered, target.value) ?? [],
     unansweredLimit: channel.unansweredLimit ?? Infinity,
-    clock: deps.clock,
-    store: sending.store,
+    inTime: () => deps.clock().getTime() - begun <= PARTS_MS && sending.inTime(),
+    store: async (progressed) => await sending.store(progressed) !== null,
     post: (state, part) => post(sending, state, target, deps, part),
     note,
   });
 }
 
-/** A target with its secrets in place, or what is wrong with it. */
-export type ResolvedTarget = { resolved: true; value: unknown; secrets: string[] } | {
-  resolved: false;
-  error: string;
-};
+/** A target with its secrets in place, or what is wrong with it. `written`: what its columns say or refer to. */
+export type ResolvedTarget =
+  | {
+    resolved: true;
+    value: unknown;
+    secrets: string[];
+    written: { readonly [column in keyof AlertTarget]?: string };
+  }
+  | { resolved: false; error: string };
 
 /**
  * Resolves the references of a row of `alert_config` and checks what they lead to.
@@ -108,6 +120,7 @@ export async function resolveTarget(
     return {
       resolved: true,
       value: parsed.data,
+      written: Object.fromEntries(values),
       secrets: values.flatMap(([key, value]) => PUBLIC.has(key) ? phoneNumbers(value) : secretParts(value)),
     };
   } catch (error) {
@@ -121,12 +134,6 @@ const PUBLIC = new Set(["sender", "recipients", "messageStream", "threadId"]);
 
 function phoneNumbers(value: string): string[] {
   return value.match(/\+\d[\d\s().-]{5,20}\d/g)?.flatMap((one) => [one, `+${one.replace(/\D/g, "")}`]) ?? [];
-}
-
-/** A vendor may quote the secret part of a URL alone, or one of several keys. */
-function secretParts(value: string): string[] {
-  const parts = URL.canParse(value) ? new URL(value).pathname.split("/") : value.split(/[\s,]+/);
-  return [value, ...parts.filter((part) => part.length >= 20)];
 }
 
 async function post(

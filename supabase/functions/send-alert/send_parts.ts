@@ -1,11 +1,7 @@
 /** A message that takes several requests: each part is sent once, and a retry goes on where the last attempt stopped. */
 import type { MessagePart, Outcome } from "../_shared/channels/channel.ts";
-import type { Clock } from "../_shared/clock.ts";
 import type { PartProgress, RenderedMessage } from "../_shared/domain/delivery.ts";
 import type { SendResult } from "./send.ts";
-
-/** After this long no further part is begun: the rest waits for the next attempt, before the lease runs out. */
-const TIME_LIMIT_MS = 10_000;
 
 /** What {@link sendParts} sends, and with what. */
 export interface PartsSending {
@@ -13,7 +9,8 @@ export interface PartsSending {
   parts: readonly MessagePart[];
   /** Attempts without an answer that a part may have; then it has failed, since each may have reached somebody. */
   unansweredLimit: number;
-  clock: Clock;
+  /** Whether there is time for one more part; the rest waits for the next attempt. */
+  inTime(): boolean;
   /** Keeps the progress; `false` stops the sending. */
   store(rendered: RenderedMessage): Promise<boolean>;
   post(rendered: RenderedMessage, part: string): Promise<Outcome>;
@@ -27,7 +24,6 @@ const OPEN: PartProgress = { state: "open", unanswered: 0, providerId: null, err
  * soon as one part is and none is open; `note` is told which others have failed.
  */
 export async function sendParts(sending: PartsSending): Promise<SendResult> {
-  const begun = sending.clock().getTime();
   const keys = await Promise.all(sending.parts.map(({ id }) => fingerprint(id)));
   let { rendered } = sending;
   const progressOf = (key: string) => rendered.progress?.[key] ?? OPEN;
@@ -39,7 +35,7 @@ export async function sendParts(sending: PartsSending): Promise<SendResult> {
     const key = keys[index] ?? "";
     const before = progressOf(key);
     if (before.state !== "open") continue;
-    if (sending.clock().getTime() - begun > TIME_LIMIT_MS) return outOfTime(sending.parts.length - index);
+    if (!sending.inTime()) return outOfTime(sending.parts.length - index);
     const step = await sendPart(sending, part, before, (progress) => keep(key, progress), () => rendered);
     if (step !== null) return step;
   }
@@ -72,7 +68,7 @@ async function sendPart(
       if (unanswered < unansweredLimit) return outcome;
       return lostUnless(await keep(failed(`${outcome.error}. ${GIVEN_UP}`)));
     case "resend":
-      return { kind: "permanent", error: `${label}: ${outcome.note}` };
+      return { kind: "permanent", error: `${label}: ${outcome.note}`, about: "message" };
   }
 }
 
@@ -92,7 +88,11 @@ function outOfTime(left: number): SendResult {
 function conclude(progress: readonly PartProgress[], note: (text: string) => void): SendResult {
   const errors = progress.flatMap(({ error }) => error === null ? [] : [error]);
   const sent = progress.filter(({ state }) => state === "sent");
-  if (sent.length === 0 && progress.length > 0) return { kind: "permanent", error: errors.join("; ") };
+  if (sent.length === 0 && progress.length > 0) {
+    // a vendor that never answered has refused nobody
+    const refused = progress.some(({ unanswered }) => unanswered === 0);
+    return { kind: "permanent", error: errors.join("; "), about: refused ? "target" : "message" };
+  }
   if (progress.length === 0) note("Nothing had to be sent: what the vendor has of this still holds");
   else if (errors.length > 0) note(errors.join("; "));
   return { kind: "sent", providerId: sent[0]?.providerId ?? null };

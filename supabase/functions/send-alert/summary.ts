@@ -37,11 +37,15 @@ export interface SendAlertSummary extends Record<string, unknown> {
   failed: number;
   /** Kept until a row of `alert_config` takes them. */
   unroutable: number;
+  /** Could be sent now, but for the run's limits or a target that rests: the next run's. */
+  left?: number;
   deliveries: DeliveryReport[];
   /** Enabled rows of `alert_config`. */
   channels?: ChannelReport[];
   /** What is wrong with what people wrote, a sentence each. */
   config_faults?: string[];
+  /** The rows that a run would write into an empty `alert_config` (dry run only). */
+  default_routes?: { name: string; channel: string; criticality: string }[];
 }
 
 /** Counts the reports. A delivery that was tried more than once is told once, as it ended. */
@@ -71,12 +75,12 @@ export function toldIncidents(incidents: readonly Incident[]): DeliveryReport["i
 
 /** What the log of invocations keeps: complete when everything that was owed got through. */
 export function sendAlertEnding(
-  { sent, retried, failed, unroutable, deliveries, config_faults = [] }: SendAlertSummary,
+  { sent, retried, failed, unroutable, left = 0, deliveries, config_faults = [] }: SendAlertSummary,
 ): CheckRunEnd {
-  const missing = retried + failed + unroutable;
+  const missing = retried + failed + unroutable + left;
   return {
     status: missing === 0 ? "complete" : sent > 0 ? "partial" : "failed",
-    counts: { sent, retried, failed, unroutable, config_faults: config_faults.length },
+    counts: { sent, retried, failed, unroutable, left, config_faults: config_faults.length },
     error: deliveries.find(({ state, error }) => error !== undefined && state !== "cancelled")?.error ?? null,
   };
 }

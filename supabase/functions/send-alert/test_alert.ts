@@ -45,7 +45,8 @@ async function sendTest(row: AlertConfigRow, deps: SendAlertDeps): Promise<Deliv
       rendered: null,
       render: () =>
         channels[row.channel].render(composeMessage({ event: "test", incidents: [], now: deps.clock() })),
-      store: () => Promise.resolve(true),
+      store: (rendered) => Promise.resolve(rendered),
+      inTime: () => true,
     },
     deps,
     (note) => notes.push(note),

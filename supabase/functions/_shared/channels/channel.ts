@@ -1,6 +1,6 @@
 /** What a channel is: it renders a message, builds a request and reads the vendor's answer. It never fetches. */
 import type { z } from "zod";
-import type { ChannelName, Message, RenderedMessage } from "../domain/delivery.ts";
+import type { ChannelName, Message, RefusalSubject, RenderedMessage } from "../domain/delivery.ts";
 
 /** One HTTP request, ready to send. It holds the target's secrets: never log or store it. */
 export interface OutgoingRequest {
@@ -35,8 +35,11 @@ export type Outcome =
    * nobody knows whether the vendor took it, and taking it twice does harm.
    */
   | { kind: "retry"; error: string; retryAfterMs: number | null; throttled: boolean; unanswered?: true }
-  /** The same request will never succeed. `partOnly`: those for the message's other parts may. */
-  | { kind: "permanent"; error: string; partOnly?: true }
+  /**
+   * The same request will never succeed. `about`: whether other messages would not either (`target`), or it is only this
+   * one (`message`). `partOnly`: those for the message's other parts may.
+   */
+  | { kind: "permanent"; error: string; about: RefusalSubject; partOnly?: true }
   /** Send this instead, once and at once. `note` says why, and what a person should change. */
   | { kind: "resend"; rendered: RenderedMessage; note: string };
 
@@ -69,6 +72,8 @@ export interface Channel<Target> {
   readonly paceMs: number;
   /** What it needs of a row of `alert_config` once references are resolved. */
   readonly target: z.ZodType<Target>;
+  /** The function secret without which presses of its buttons never reach us: then its messages have none. */
+  readonly pressSecret?: string;
   /** The message within the vendor's limits, nothing in it acting as markup or mention. */
   render(message: Message): RenderedMessage;
   /** What takes a request each, such as the recipients of an SMS; without it, a message is one request. */
@@ -85,14 +90,22 @@ export interface Channel<Target> {
   outcome(answer: VendorAnswer, rendered: RenderedMessage): Outcome;
 }
 
+/** Statuses that speak of the key or the place, whatever the message says. */
+const TARGET_STATUSES: ReadonlySet<number> = new Set([401, 403, 404, 410]);
+
 /**
  * The outcome of everything that is not special to a vendor: 429, 5xx, network and timeout are tried again, every other
- * refusal is permanent. `error` is what the vendor said, `retryAfterMs` what its body asks for.
+ * refusal is permanent; 401, 403, 404 and 410 are about the target, the rest about the message unless `about` says
+ * otherwise. `error` is what the vendor said, `retryAfterMs` what its body asks for.
  */
 export function plainOutcome(
   vendor: string,
   answer: VendorAnswer,
-  said: { error?: string | undefined; retryAfterMs?: number | null } = {},
+  said: {
+    error?: string | undefined;
+    retryAfterMs?: number | null;
+    about?: RefusalSubject | undefined;
+  } = {},
 ): Outcome {
   if (answer.kind !== "response") {
     const error = answer.kind === "timeout"
@@ -108,5 +121,6 @@ export function plainOutcome(
     const retryAfterMs = Math.max(answer.retryAfterMs ?? 0, said.retryAfterMs ?? 0) || null;
     return { kind: "retry", error, retryAfterMs, throttled: status === 429 };
   }
-  return { kind: "permanent", error };
+  const about = said.about ?? (TARGET_STATUSES.has(status) ? "target" : "message");
+  return { kind: "permanent", error, about };
 }

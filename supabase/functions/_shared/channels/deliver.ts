@@ -9,9 +9,12 @@ const ANSWER_LIMIT = 65_536;
 /** Characters of an answer that are kept for an error message. */
 const EXCERPT_LIMIT = 500;
 
+/** Milliseconds that a request may take unless said otherwise. */
+export const SENDING_TIMEOUT_MS = 10_000;
+
 /** How {@link deliver} sends. */
 export interface DeliverOptions {
-  /** For connecting, sending and reading together. Default 10,000. */
+  /** For connecting, sending and reading together. Default: {@link SENDING_TIMEOUT_MS}. */
   timeoutMs?: number;
   /** `host:port` of private hosts that may be sent to. */
   allowedHosts?: readonly string[];
@@ -27,7 +30,8 @@ export interface DeliverOptions {
  * @throws {AppError} `url_refused` where the URL is not one that alerts may go to.
  */
 export async function deliver(request: OutgoingRequest, options: DeliverOptions = {}): Promise<VendorAnswer> {
-  const { timeoutMs = 10_000, allowedHosts = [], secrets = [], fetch = globalThis.fetch } = options;
+  const { timeoutMs = SENDING_TIMEOUT_MS, allowedHosts = [], secrets = [], fetch = globalThis.fetch } =
+    options;
   const url = guardUrl(request.url, allowedHosts);
   try {
     const response = await fetch(url, {
@@ -52,9 +56,10 @@ export async function deliver(request: OutgoingRequest, options: DeliverOptions 
 }
 
 /**
- * Deno says so when it never had a connection, 2.1 in the message, 2.9 in its cause. What breaks later may have arrived.
+ * Whether a failed `fetch` certainly sent nothing. Deno says so when it never had a connection, 2.1 in the message, 2.9
+ * in its cause. What breaks later may have arrived.
  */
-function isUnsent(error: unknown): boolean {
+export function isUnsent(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   const cause = error.cause instanceof Error ? error.cause.message : "";
   return `${error.message} ${cause}`.includes("client error (Connect)");

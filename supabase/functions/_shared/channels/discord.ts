@@ -1,7 +1,7 @@
 /** Discord, by webhook: one embed an alert. Limits: Discord's documentation, "Embed limits" and "Execute webhook". */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -69,11 +69,15 @@ export const discord: Channel<z.infer<typeof target>> = {
     const id = z.object({ id: z.string() }).safeParse(answer.json).data?.id;
     if (answer.status === 200 && id !== undefined) return { kind: "sent", providerId: id };
     return plainOutcome("Discord", answer, {
+      about: TARGET_CODES.has(said?.code ?? 0) ? "target" : undefined,
       error: said === undefined ? undefined : describe(said),
       retryAfterMs: said?.retry_after === undefined ? null : Math.ceil(said.retry_after * 1000),
     });
   },
 };
+
+/** Codes of a 400 that no message gets past: a forum that wants a thread, a thread that is archived or gone. */
+const TARGET_CODES: ReadonlySet<number> = new Set([10003, 10015, 50027, 50083, 220001, 220003]);
 
 const errorBody = z.object({
   message: z.string(),
@@ -115,8 +119,7 @@ function factFields(facts: readonly MessageField[], room: number, count: number)
     const field = factField(fact);
     left -= sizeOf([field]);
     if (left < 0 || fields.length >= count - 1) {
-      const missing = facts.length - index;
-      fields.push({ name: "…", value: `${missing} more ${missing === 1 ? "fact" : "facts"}`, inline: false });
+      fields.push({ name: "…", value: describeRest(facts.slice(index)), inline: false });
       break;
     }
     fields.push(field);

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { type Appearance, appearanceOf, htmlColour } from "./appearance.ts";
 
@@ -127,8 +127,7 @@ function factRows(message: Message): string[] {
     const html = factRow(fact);
     left -= bytes(html);
     if (left < 0) {
-      const missing = message.fields.length - index;
-      rows.push(factRow({ label: "…", value: `${missing} more ${missing === 1 ? "fact" : "facts"}` }));
+      rows.push(factRow({ label: "…", value: describeRest(message.fields.slice(index)) }));
       break;
     }
     rows.push(html);

@@ -1,7 +1,7 @@
 /** PagerDuty, by Events API v2: an alert opens, repeats and resolves under one key. Limits: PagerDuty's API reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -72,7 +72,8 @@ export const pagerduty: Channel<z.infer<typeof target>> = {
     }
     const faults = said?.errors?.length ? `: ${said.errors.join("; ")}` : "";
     const error = said?.message === undefined ? undefined : `${said.message}${faults}`;
-    return plainOutcome("PagerDuty", answer, { error });
+    const about = /routing_key/.test(faults) ? "target" : undefined;
+    return plainOutcome("PagerDuty", answer, { error, about });
   },
 };
 
@@ -85,14 +86,22 @@ const answerBody = z.object({
 
 /**
  * The keys of the alerts that PagerDuty has of these incidents: those that are wholly over when it is a recovery, those
- * that are not when it is anything else. Where it has none, the key is made of the first incident.
+ * of which all that holds is taken on when it is an acknowledgement, those that are not over when it is anything else.
+ * Where it has none, the key is made of the first incident; but nothing is acknowledged that was never opened.
  */
 function keysOf(message: Message): string[] {
-  const resolves = actionOf(message) === "resolve";
+  const action = actionOf(message);
+  const resolves = action === "resolve";
   const threads = message.threads ?? [];
-  const keys = threads.filter((thread) => thread.over === resolves).map((thread) => thread.providerId);
+  const keys = threads
+    .filter(({ over, acknowledged }) =>
+      over === resolves && (action !== "acknowledge" || acknowledged === true)
+    )
+    .map((thread) => thread.providerId);
   // an alert that tells of others, which still hold, stays open
-  if (keys.length > 0 || (resolves && threads.length > 0)) return keys.slice(0, KEYS);
+  if (keys.length > 0 || action === "acknowledge" || (resolves && threads.length > 0)) {
+    return keys.slice(0, KEYS);
+  }
   const [first] = message.incidentIds;
   return [cut(oneLine(`supabase-job-monitor/${first ?? message.event}`), LIMITS.word)];
 }
@@ -132,7 +141,7 @@ function detailsOf(message: Message): Record<string, string> {
     const detail = detailOf(fact);
     left -= bytes(detail.join(""));
     if (left < 0) {
-      details.push(["More facts", String(message.fields.length - index)]);
+      details.push(["…", describeRest(message.fields.slice(index))]);
       break;
     }
     details.push(unused(detail, details));

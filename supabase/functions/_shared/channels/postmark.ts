@@ -1,5 +1,6 @@
 /** Mail by Postmark. Limits and errors: Postmark's developer documentation, "Email API" and "API error codes". */
 import { z } from "zod";
+import type { RefusalSubject } from "../domain/delivery.ts";
 import { type Channel, type Outcome, plainOutcome, type VendorAnswer } from "./channel.ts";
 import { mailbox, mailboxes, renderMail } from "./email.ts";
 
@@ -7,6 +8,10 @@ import { mailbox, mailboxes, renderMail } from "./email.ts";
 const MAINTENANCE = 100;
 const RATE_LIMIT = 429;
 const INACTIVE_RECIPIENT = 406;
+/** An invalid mail, be it for its addresses or for what it says. */
+const INVALID_MAIL = 300;
+/** Codes about the body: JSON that cannot be read, attachments. */
+const MESSAGE_CODES: ReadonlySet<number> = new Set([402, 403, 409, 410, 411]);
 
 const target = z.object({
   apiKey: z.string({ error: "api_key is empty" }).regex(
@@ -77,11 +82,23 @@ function refused(
   if (code === INACTIVE_RECIPIENT) {
     return {
       kind: "permanent",
+      about: "target",
       error: `NOBODY GETS THESE MAILS: Postmark delivers to no inactive recipient. ${error}. ` +
         "Reactivate the address in Postmark, or change recipients in alert_config",
     };
   }
+  const about = aboutOf(code, message);
   // a success that names a fault is none, and a retry would meet the same fault
-  if (answer.status < 300 && code !== 0) return { kind: "permanent", error: `Postmark refused: ${error}` };
-  return plainOutcome("Postmark", answer, { error });
+  if (answer.status < 300 && code !== 0) {
+    return { kind: "permanent", error: `Postmark refused: ${error}`, about };
+  }
+  return plainOutcome("Postmark", answer, { error, about });
+}
+
+/** Nearly all of Postmark's codes are about the server, the sender or the recipients. */
+function aboutOf(code: number, message: string): RefusalSubject {
+  if (code === INVALID_MAIL) {
+    return /['"]?(From|To)['"]?\b|address|mailbox/i.test(message) ? "target" : "message";
+  }
+  return code === 0 || MESSAGE_CODES.has(code) ? "message" : "target";
 }

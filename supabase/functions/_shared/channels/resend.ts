@@ -43,9 +43,17 @@ export const resend: Channel<z.infer<typeof target>> = {
         error: `${error}; the first attempt is still at work`,
       });
     }
-    return plainOutcome("Resend", answer, { error });
+    return plainOutcome("Resend", answer, { error, about: aboutAddress(said) ? "target" : undefined });
   },
 };
+
+/** Whether a refusal is about what a person wrote into the row: the key, the sender or the recipients. */
+function aboutAddress(said: z.infer<typeof errorBody> | undefined): boolean {
+  return /^(invalid_from_address|missing_api_key|restricted_api_key|invalid_api_key)$/.test(
+    said?.name ?? "",
+  ) ||
+    /`(from|to)`|domain|testing emails/i.test(said?.message ?? "");
+}
 
 const errorBody = z.object({ message: z.string(), name: z.string().optional() });
 

@@ -1,7 +1,7 @@
 /** Slack, by incoming webhook: blocks, and a text for notifications. Limits: Slack's Block Kit reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, formatUtc, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -51,9 +51,13 @@ export const slack: Channel<z.infer<typeof target>> = {
     if (answer.kind === "response" && answer.status === 200 && answer.excerpt === "ok") {
       return { kind: "sent", providerId: null };
     }
-    return plainOutcome("Slack", answer);
+    const said = answer.kind === "response" && answer.status === 400 ? answer.excerpt : "";
+    return plainOutcome("Slack", answer, { about: TARGET_REFUSAL.test(said) ? "target" : undefined });
   },
 };
+
+/** What a 400 says that no message gets past. */
+const TARGET_REFUSAL = /^(user_not_found|channel_not_found|invalid_token|no_service|no_team|team_disabled)/;
 
 function bodyOf(message: Message): Record<string, unknown> {
   const { sign } = appearanceOf(message);
@@ -82,8 +86,7 @@ function factsOf(facts: readonly MessageField[], room: number): Block[] {
     // its braces and commas, and those of the section that it may open
     left -= JSON.stringify(text).length + 40;
     if (left < 0 || index >= FACT_LIMIT) {
-      const missing = facts.length - index;
-      return [...blocks, ...section(`… ${missing} more ${missing === 1 ? "fact" : "facts"}`, 100)];
+      return [...blocks, ...section(`… ${describeRest(facts.slice(index))}`, 100)];
     }
     if (String(text.text).length > INLINE_LENGTH) {
       fields = [];

@@ -1,16 +1,17 @@
 /** Telegram, by bot: one HTML message an alert. Limits: Telegram's Bot API, `sendMessage` and "HTML style". */
 import { z } from "zod";
 import type { Message, MessageField, RenderedMessage } from "../domain/delivery.ts";
-import { renderPlain, stripLabel } from "../rules/message.ts";
+import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
+import { freshKeyboard, PRESS_SECRET } from "./telegram_buttons.ts";
 
 /** UTF-16 units of what is read, markup not counted. */
 const TOTAL_LIMIT = 4_096;
 const LIMITS = { title: 300, cause: 1_000, label: 200, value: 400, excerpt: 1_000, footer: 200 };
 /** Kept free for the line that says how many facts did not fit. */
-const OVERFLOW_ROOM = 40;
+const OVERFLOW_ROOM = 80;
 
 const target = z.object({
   botToken: z.string({ error: "bot_token is empty" }).regex(
@@ -24,6 +25,9 @@ const target = z.object({
   threadId: z.string().regex(/^\d{1,15}$/, "thread_id must be the number of a topic").optional(),
 });
 
+/** News that somebody may do something about. */
+const ASKS: ReadonlySet<Message["event"]> = new Set(["opened", "reminder"]);
+
 /** A piece of a message: what is read of it, and its markup. */
 interface Piece {
   size: number;
@@ -36,8 +40,16 @@ export const telegram: Channel<z.infer<typeof target>> = {
   // one message a second to one chat
   paceMs: 1_050,
   target,
+  pressSecret: PRESS_SECRET,
   render: (message) => ({
-    body: { text: htmlOf(message), parse_mode: "HTML", link_preview_options: { is_disabled: true } },
+    body: {
+      text: htmlOf(message),
+      parse_mode: "HTML",
+      link_preview_options: { is_disabled: true },
+      ...message.pressed === undefined || !ASKS.has(message.event)
+        ? {}
+        : { reply_markup: freshKeyboard(message.pressed) },
+    },
     plain: `${appearanceOf(message).sign} ${renderPlain(message)}`,
   }),
   request(rendered, { botToken, chatId, threadId }, { apiUrl }) {
@@ -65,11 +77,16 @@ export const telegram: Channel<z.infer<typeof target>> = {
     }
     const retryAfter = said?.parameters?.retry_after;
     return plainOutcome("Telegram", answer, {
+      about: CHAT_REFUSAL.test(said?.description ?? "") ? "target" : undefined,
       error: said?.description,
       retryAfterMs: retryAfter === undefined ? null : retryAfter * 1000,
     });
   },
 };
+
+/** What a 400 says that no message gets past: the chat, its topic, or the bot's rights in it. */
+const CHAT_REFUSAL =
+  /chat not found|chat_id is empty|peer_id_invalid|user not found|upgraded to a supergroup|chat was deactivated|chat_?(?:id|write|restricted|admin)|channel_private|(?:message )?thread not found|topic_?(?:closed|deleted)|rights? to send|administrator rights/i;
 
 const answerBody = z.object({
   ok: z.boolean(),
@@ -129,8 +146,7 @@ function factsOf(fields: readonly MessageField[], room: number): Piece[] {
     ];
     left -= sizeOf(line);
     if (left < 0) {
-      const missing = fields.length - index;
-      return [...pieces, text(`\n… ${missing} more ${missing === 1 ? "fact" : "facts"}`)];
+      return [...pieces, text(`\n… ${describeRest(fields.slice(index))}`)];
     }
     pieces.push(...line);
   }

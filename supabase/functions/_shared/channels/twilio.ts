@@ -1,7 +1,7 @@
 /** SMS by Twilio, a request a recipient. Limits and errors: Twilio's "Messages resource" and error dictionary. */
 import { z } from "zod";
 import type { Message } from "../domain/delivery.ts";
-import { renderPlain } from "../rules/message.ts";
+import { ALL_INCIDENTS, renderPlain } from "../rules/message.ts";
 import { oneLine } from "../rules/text.ts";
 import { type Channel, type Outcome, plainOutcome } from "./channel.ts";
 
@@ -24,6 +24,24 @@ const RECIPIENT_CODES = new Set([
   30003,
   30005,
   30006,
+]);
+/** Codes of a 400 about the account or the sender: no message gets past them. */
+const TARGET_CODES: ReadonlySet<number> = new Set([
+  20003,
+  20005,
+  20404,
+  21212,
+  21603,
+  21606,
+  21607,
+  21659,
+  21660,
+  21661,
+  21701,
+  21703,
+  21704,
+  21705,
+  21910,
 ]);
 /** Too many requests, and a queue that is full: refused now, taken later. */
 const BUSY_CODES = new Set([20429, 21611, 14107]);
@@ -88,9 +106,10 @@ export const twilio: Channel<z.infer<typeof target>> = {
       ? undefined
       : `${said.message}${said.code === undefined ? "" : ` (code ${said.code})`}`;
     if (BUSY_CODES.has(said?.code ?? 0)) return plainOutcome("Twilio", { ...answer, status: 429 }, { error });
-    const outcome = plainOutcome("Twilio", answer, { error });
+    const about = TARGET_CODES.has(said?.code ?? 0) ? "target" : undefined;
+    const outcome = plainOutcome("Twilio", answer, { error, about });
     if (outcome.kind === "permanent" && RECIPIENT_CODES.has(said?.code ?? 0)) {
-      return { ...outcome, partOnly: true };
+      return { ...outcome, about: "target", partOnly: true };
     }
     // a success that shows no message, and a gateway that stopped waiting, say nothing of what Twilio did
     return answer.status < 300 || answer.status === 504 ? unanswered(outcome) : outcome;
@@ -114,7 +133,9 @@ function textOf(message: Message): string {
   const [id = ""] = message.incidentIds;
   const reference = /^[0-9a-f]{8}-/.test(id) ? ` #${id.slice(0, 8)}` : "";
   const room = SMS_LIMIT - septets(`${title}. `) - septets(reference);
-  const cause = room < 20 ? "" : fit(message.cause, room);
+  // of many there is no room for names
+  const words = message.incidentIds.length > 1 ? ALL_INCIDENTS : message.cause;
+  const cause = room < 20 ? "" : fit(words, room);
   return `${cause === "" ? title : `${title}${/[.!?]$/.test(title) ? "" : "."} ${cause}`}${reference}`;
 }
 

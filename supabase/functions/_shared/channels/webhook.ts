@@ -67,6 +67,7 @@ export const webhook: Channel<z.infer<typeof target>> = {
     if (answer.status === 410) {
       return {
         kind: "permanent",
+        about: "target",
         error: "The webhook answered 410: the endpoint is gone for good; disable its row of alert_config",
       };
     }

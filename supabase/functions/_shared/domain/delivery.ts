@@ -16,8 +16,8 @@ export const channelName = z.enum([
 ]);
 export type ChannelName = z.infer<typeof channelName>;
 
-/** Why a message is owed. */
-export const deliveryEvent = z.enum(["opened", "reminder", "resolved", "test"]);
+/** Why a message is owed. `acknowledged` goes only to vendors that keep the alert's state themselves. */
+export const deliveryEvent = z.enum(["opened", "reminder", "acknowledged", "resolved", "test"]);
 export type DeliveryEvent = z.infer<typeof deliveryEvent>;
 
 /**
@@ -26,6 +26,10 @@ export type DeliveryEvent = z.infer<typeof deliveryEvent>;
  */
 export const deliveryState = z.enum(["due", "sent", "failed", "unroutable", "cancelled"]);
 export type DeliveryState = z.infer<typeof deliveryState>;
+
+/** What a refusal for good is about: where it went, or what it said. */
+export const refusalSubject = z.enum(["target", "message"]);
+export type RefusalSubject = z.infer<typeof refusalSubject>;
 
 /** News of an incident that a row of `alert_config` may take. */
 export const newsEvent = z.enum(["opened", "reminder", "resolved"]);
@@ -56,6 +60,8 @@ export const alertRoute = z.object({
   onlyEscalations: z.boolean(),
   /** Who takes over for a dead channel: the lowest first. */
   priority: z.number(),
+  /** Rows with the same one send to the same target; no secret can be read from it. */
+  targetKey: z.string(),
   /** Set while its channel refuses everything; instants in epoch milliseconds. */
   dead: z.object({ reason: z.string(), since: z.number(), lastFailureAt: z.number().nullable() }).nullable(),
   lastSuccessAt: z.number().nullable(),
@@ -102,6 +108,8 @@ export const thread = z.object({
   providerId: z.string(),
   /** Whether everything that it told of is over. */
   over: z.boolean(),
+  /** Whether somebody has taken on everything of it that is not over. */
+  acknowledged: z.boolean().optional(),
 });
 export type Thread = z.infer<typeof thread>;
 
@@ -156,6 +164,8 @@ export interface MessageField {
   value: string;
   /** A time is given as its instant too, so that a channel can show it in the reader's zone. */
   at?: Date;
+  /** How many incidents it names, in a message that tells of many. */
+  incidents?: number;
 }
 
 /** What an alert says, before any channel has escaped, cut or coloured it. */
@@ -181,6 +191,8 @@ export interface Message {
   threads?: readonly Thread[];
   /** The same facts as words, for channels that sort by them. */
   about?: MessageSubject;
+  /** The delivery that a press of a button under this message is about; without it the message has no buttons. */
+  pressed?: string;
   at: Date;
 }
 

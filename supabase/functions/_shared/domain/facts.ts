@@ -1,5 +1,6 @@
 /** Facts: what a watched project says of itself, stamped with its own clock. All instants are epoch milliseconds. */
 import { z } from "zod";
+import type { HttpFacts } from "./http.ts";
 import { cronRunStatus } from "./run.ts";
 
 /** A row of `cron.job`. */
@@ -87,6 +88,8 @@ export interface CronFacts {
   reread: CronRun[];
   sessions: RunSession[];
   successChecks: SuccessCheck[];
+  /** `null`: the project has no pg_net. Absent: nobody asked. */
+  http?: HttpFacts | null;
   /** The cursor for the next look: the highest run id seen, `null` if there is none at all. */
   cursor: number | null;
   /** `first`: no cursor was known. `restored`: it was above the highest run id, so the history was replaced. */

@@ -2,6 +2,7 @@
 import type { AlertRoute } from "./delivery.ts";
 import type { JobAnnotations, JobStatus, JobType, Severity } from "./job.ts";
 import type { IncidentDetail, SubjectKind } from "./incident.ts";
+import type { HttpReading, RecentCall } from "./http.ts";
 import type { RecentRun } from "./run.ts";
 
 /** A row of the inventory. */
@@ -32,6 +33,8 @@ export interface JobState {
   lastSuccessAt: number | null;
   consecutiveFailures: number;
   recentRuns: RecentRun[];
+  /** Absent: it makes none that could be seen. */
+  recentCalls?: RecentCall[];
 }
 
 /** A run to be read again: it had not ended when last read, or it was the newest. */
@@ -62,6 +65,8 @@ export interface HubKnowledge {
   /** `cron.timezone` at the last look; `null` where there was none, or nobody could say. */
   timeZone: string | null;
   openRuns: OpenRun[];
+  /** Absent: no look has asked yet. */
+  http?: HttpReading;
   jobs: InventoryJob[];
   /** By `jobInventoryId`. */
   states: Map<string, JobState>;

@@ -32,6 +32,8 @@ export const incidentDetail = z.object({
   subjectName: z.string().nullish(),
   /** Jobs whose misses are held under this incident of their project. */
   heldJobs: z.array(z.string()).nullish(),
+  /** Whatever else is worth a line, in order. */
+  facts: z.array(z.object({ label: z.string(), value: z.string() })).nullish(),
 });
 export type IncidentDetail = z.infer<typeof incidentDetail>;
 

@@ -34,6 +34,8 @@ export interface JobAnnotations {
   successCheckSql: string | null;
   /** Rows that a successful run affects at least. */
   minRows: number | null;
+  /** Whether `"ok": false` in the JSON body of an HTTP answer is a failure. */
+  checkBodyOk: boolean | null;
 }
 
 /** Identity of a job: one row of the inventory each. An unnamed pg_cron job is called `job <jobid>`. */

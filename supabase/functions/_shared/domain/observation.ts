@@ -1,5 +1,6 @@
 /** Observations: what one producer saw of one project and decided, ready to be recorded in one transaction. */
 import type { JobStatus, JobType, Severity } from "./job.ts";
+import type { CommandWarning, HttpAnswers, HttpQueue, HttpReading } from "./http.ts";
 import type { IncidentDetail, SubjectKind } from "./incident.ts";
 import type { ChannelName } from "./delivery.ts";
 import type { JobState, OpenRun } from "./hub.ts";
@@ -17,6 +18,8 @@ export interface ObservedJob {
   command: string | null;
   active: boolean;
   expectedIntervalMinutes: number | null;
+  /** What is doubtful about the HTTP calls in its command; absent: nothing to say of it. */
+  warnings?: CommandWarning[];
 }
 
 /** What can be different about a job. */
@@ -86,6 +89,19 @@ export type IncidentTransition =
     deliveries: OwedDelivery[];
   };
 
+/** What one look saw of a project's pg_net. */
+export interface ObservedHttp {
+  reading: HttpReading;
+  queue: HttpQueue | null;
+  lastHour: HttpAnswers | null;
+  /** Whether `install_http_calls.sql` was run there. */
+  callsKept: boolean;
+  /** Names under which calls were made that belong to no job. */
+  strangers: string[];
+  /** SQLSTATE of what could not be read. */
+  errors: string[];
+}
+
 /** What was learned of the project itself. */
 export type ObservedProject =
   | {
@@ -94,6 +110,8 @@ export type ObservedProject =
     openRuns: OpenRun[];
     settings: Record<string, string | number | boolean | null>;
     clockOffsetMs: number;
+    /** pg_net there, and where reading of calls goes on. */
+    http?: ObservedHttp;
   }
   | { status: "error"; errorCode: string; errorMessage: string };
 

@@ -4,7 +4,7 @@ import { severity } from "./job.ts";
 import type { Severity } from "./job.ts";
 import { type IncidentDetail, subjectKind } from "./incident.ts";
 import type { SubjectKind } from "./incident.ts";
-import { alertRoute, newsEvent } from "./delivery.ts";
+import { alertRoute, newsEvent, refusalSubject } from "./delivery.ts";
 import type { NewsEvent } from "./delivery.ts";
 
 /** A silence that has begun and not ended, as its row says; with a schedule it may still be between two times. */
@@ -38,6 +38,8 @@ export const toldRow = z.object({
   due: z.array(z.string()),
   /** How many deliveries its vendor refused for good. */
   failed: z.number(),
+  /** When the newest opening or reminder was owed or let through. */
+  newsAt: z.number().nullable(),
 });
 
 /** An incident as far as the policy needs it. */
@@ -51,9 +53,13 @@ export const policyIncident = z.object({
   alertChannel: z.string().nullable(),
   code: z.string(),
   severity,
+  /** When it became graver than it had ever been, and from what; `null`: never, or it is less grave again. */
+  raised: z.object({ at: z.number(), from: severity }).nullable(),
   openedAt: z.number(),
   resolvedAt: z.number().nullable(),
   acknowledgedBy: z.string().nullable(),
+  /** Neither its beginning nor a reminder is told before. */
+  quietUntil: z.number().nullable(),
   /** Whether any delivery was ever owed of it, whatever became of it. */
   owed: z.boolean(),
   told: z.array(toldRow),
@@ -75,6 +81,8 @@ export const policyDelivery = z.object({
   /** The vendor may have it although it never said so. */
   uncertain: z.boolean(),
   failed: z.boolean(),
+  /** What its vendor refused it for, where it failed; a `message` may do no better on a second try. */
+  refused: refusalSubject.nullable(),
   lastError: z.string().nullable(),
   incidents: z.array(z.string()),
 });

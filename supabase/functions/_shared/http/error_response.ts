@@ -10,13 +10,17 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   hub_unreachable: 503,
 };
 
-/** The answer to a request that failed. */
-export function errorResponse(error: unknown, requestId: string): Response {
+/**
+ * The answer to a request that failed.
+ *
+ * @param allow The method that is served.
+ */
+export function errorResponse(error: unknown, requestId: string, allow: "GET" | "POST" = "POST"): Response {
   const { code, message } = describeError(error);
   const faults = error instanceof AppError && error.faults.length > 0 ? { faults: error.faults } : {};
   return Response.json(
     { ok: false, request_id: requestId, error: { code, message, ...faults } },
-    { status: STATUS[code] ?? 500, headers: code === "method_not_allowed" ? { allow: "POST" } : {} },
+    { status: STATUS[code] ?? 500, headers: code === "method_not_allowed" ? { allow } : {} },
   );
 }
 

@@ -10,36 +10,57 @@ const BODY_LIMIT = 64 * 1024;
  * @throws {AppError} `bad_request` where it is too long, not UTF-8, not JSON or not an object.
  */
 export async function readBody(request: Request): Promise<unknown> {
-  const bytes = await readBounded(request);
-  const refuse = (why: string) =>
-    new AppError("bad_request", `Cannot read the body: ${why}`, { faults: [`body: ${why}`] });
-  if (bytes === null) throw refuse(`it has more than ${BODY_LIMIT} bytes`);
+  return parseBody(await readBytes(request, BODY_LIMIT));
+}
+
+/**
+ * Reads a body of at most so many bytes.
+ *
+ * @throws {AppError} `bad_request` where it is longer.
+ */
+export async function readBytes(request: Request, limit: number): Promise<ArrayBuffer> {
+  const bytes = await readBounded(request, limit);
+  if (bytes === null) throw refusal(`it has more than ${limit} bytes`);
+  return bytes;
+}
+
+/**
+ * The JSON object that a body holds; no body at all is an empty one.
+ *
+ * @throws {AppError} `bad_request` where it is not UTF-8, not JSON or not an object.
+ */
+export function parseBody(bytes: ArrayBuffer): unknown {
   let body: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
     body = text.trim() === "" ? {} : JSON.parse(text);
   } catch {
-    throw refuse("it is not JSON");
+    throw refusal("it is not JSON");
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
-    throw refuse("it is not a JSON object");
+    throw refusal("it is not a JSON object");
   }
   return body;
 }
 
-async function readBounded(request: Request): Promise<Uint8Array | null> {
+function refusal(why: string): AppError {
+  return new AppError("bad_request", `Cannot read the body: ${why}`, { faults: [`body: ${why}`] });
+}
+
+async function readBounded(request: Request, limit: number): Promise<ArrayBuffer | null> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of request.body ?? []) {
     size += chunk.length;
-    if (size > BODY_LIMIT) return null;
+    if (size > limit) return null;
     chunks.push(chunk);
   }
-  const whole = new Uint8Array(size);
+  const buffer = new ArrayBuffer(size);
+  const whole = new Uint8Array(buffer);
   let offset = 0;
   for (const chunk of chunks) {
     whole.set(chunk, offset);
     offset += chunk.length;
   }
-  return whole;
+  return buffer;
 }

@@ -6,6 +6,7 @@ import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse, unauthorizedResponse } from "./error_response.ts";
 import { readBody } from "./read_body.ts";
 import { inBackground } from "./background.ts";
+import { requestIdOf, withHeader } from "./request_id.ts";
 
 /** What a function is given for one request. */
 export interface RequestContext {
@@ -32,26 +33,63 @@ const asyncSource = z.looseObject({ source: z.literal("cron") });
  * Serves a function: POST only, authenticated by a secret key in the `apikey` header, a JSON object as body.
  * Answers carry `x-request-id`, which the logs carry too.
  */
-export function serveFunction<Input>(
-  definition: FunctionDefinition<Input>,
-): { fetch(request: Request): Promise<Response> } {
-  const authenticated = withSupabase(
-    { auth: [...AUTH], cors: false },
-    (request) => respond(definition, request),
-  );
+export function serveFunction<Input>(definition: FunctionDefinition<Input>): Served {
+  return withKey(definition.name, "POST", (request) => respond(definition, request));
+}
+
+/** What only shows something, as it is served. */
+export interface ReadingDefinition<Input> {
+  /** As in the URL. */
+  name: string;
+  /** What the URL's parameters may be. */
+  input: z.ZodType<Input>;
+  /** Reads and answers. */
+  run(input: Input, context: RequestContext & { headers: Headers }): Promise<Response>;
+}
+
+/** Serves what only shows something: as {@link serveFunction}, but GET, with its input in the URL. */
+export function serveReading<Input>({ name, input, run }: ReadingDefinition<Input>): Served {
+  return withKey(name, "GET", async (request) => {
+    const requestId = request.headers.get("x-request-id") ?? "";
+    const log = createLog({ function: name, request_id: requestId });
+    try {
+      const given = input.safeParse(Object.fromEntries(new URL(request.url).searchParams));
+      if (!given.success) throw badRequest(name, given.error);
+      return await run(given.data, { requestId, log, headers: request.headers });
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === "bad_request")) {
+        log.error("request failed", failureFields(error));
+      }
+      return errorResponse(error, requestId);
+    }
+  });
+}
+
+/** What the runtime calls. */
+export interface Served {
+  fetch(request: Request): Promise<Response>;
+}
+
+function withKey(
+  name: string,
+  method: "GET" | "POST",
+  answer: (request: Request) => Promise<Response>,
+): Served {
+  const authenticated = withSupabase({ auth: [...AUTH], cors: false }, answer);
   return {
     async fetch(incoming) {
       const requestId = requestIdOf(incoming);
       const request = new Request(incoming, {
         headers: withHeader(incoming.headers, "x-request-id", requestId),
       });
-      const response = request.method === "POST"
-        ? await authenticated(request).then((answer) =>
-          answer.status === 401 ? unauthorizedResponse(requestId) : answer
+      const response = request.method === method
+        ? await authenticated(request).then((response) =>
+          response.status === 401 ? unauthorizedResponse(requestId) : response
         )
         : errorResponse(
-          new AppError("method_not_allowed", `Use POST to call "${definition.name}"`),
+          new AppError("method_not_allowed", `Use ${method} to call "${name}"`),
           requestId,
+          method,
         );
       const headers = withHeader(response.headers, "x-request-id", requestId);
       return new Response(response.body, { status: response.status, headers });
@@ -88,15 +126,4 @@ async function respond<Input>(definition: FunctionDefinition<Input>, request: Re
 function badRequest(name: string, error: z.ZodError): AppError {
   const faults = error.issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`);
   return new AppError("bad_request", `Cannot call "${name}": ${faults.join("; ")}`, { faults });
-}
-
-function requestIdOf(request: Request): string {
-  const given = request.headers.get("x-request-id");
-  return given !== null && /^[\w-]{1,64}$/.test(given) ? given : crypto.randomUUID();
-}
-
-function withHeader(headers: Headers, name: string, value: string): Headers {
-  const copy = new Headers(headers);
-  copy.set(name, value);
-  return copy;
 }

@@ -21,6 +21,16 @@ export function openHub(hub: HubAddress): postgres.Sql {
   });
 }
 
+/** Opens the hub, uses it and closes it, whatever happens. */
+export async function withHub<T>(hub: HubAddress, use: (sql: postgres.Sql) => Promise<T>): Promise<T> {
+  const sql = openHub(hub);
+  try {
+    return await use(sql);
+  } finally {
+    await sql.end({ timeout: 2 }).catch(() => {});
+  }
+}
+
 /** SQLSTATEs that mean "somebody else was faster: read again". */
 const CONFLICTS = new Set(["40001", "40P01", "23505"]);
 
@@ -34,7 +44,8 @@ export function hubError(error: unknown, doing: string): AppError {
       retryable: true,
     });
   }
-  if (/^[0-9A-Z]{5}$/.test(code) && !code.startsWith("08") && !code.startsWith("57P")) {
+  // "EPIPE" is the network's, and no SQLSTATE
+  if (/^(?!EPIPE)[0-9A-Z]{5}$/.test(code) && !code.startsWith("08") && !code.startsWith("57P")) {
     const text = error instanceof Error ? error.message : "";
     return new AppError("hub_failed", `Cannot ${doing}: the hub's database answered ${code} (${text})`, {
       cause: error,

@@ -6,18 +6,23 @@ import {
   alertConfigRow,
   type ClaimedDelivery,
   claimedDelivery,
+  type RefusalSubject,
   type RenderedMessage,
+  renderedMessage,
   type UnroutableDelivery,
   unroutableDelivery,
 } from "../domain/delivery.ts";
+import type { PolicyDecision } from "../domain/policy.ts";
 import { hubError } from "./client.ts";
+import { decisionJson } from "./policy.ts";
 
 /** How an attempt ended, as the outbox keeps it. */
 export type Settlement =
   | { kind: "sent"; providerId: string | null }
   /** `delayMs`: least time until the next attempt. `uncertain`: nobody knows whether the vendor took it. */
   | { kind: "retry"; error: string; delayMs: number; uncertain?: boolean }
-  | { kind: "permanent"; error: string }
+  /** `about`: whether the row's target takes nothing, or this message is refused. */
+  | { kind: "permanent"; error: string; about: RefusalSubject }
   /** Nothing was attempted: as it was before it was claimed. */
   | { kind: "release" };
 
@@ -52,7 +57,7 @@ const claimEnvelope = z.object({
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function claimDeliveries(
-  sql: postgres.ISql,
+  sql: postgres.Sql,
   { limit, leaseSeconds, except = [] }: { limit: number; leaseSeconds: number; except?: readonly string[] },
 ): Promise<Claim> {
   const rows = await call("claim deliveries", () =>
@@ -61,6 +66,10 @@ export async function claimDeliveries(
       from monitoring.claim_deliveries(${limit}, ${leaseSeconds}, ${
       uuidArray(except)
     }::text::uuid[]) as claimed`);
+  return readClaim(rows);
+}
+
+function readClaim(rows: readonly { claimed: unknown }[]): Claim {
   const claim: Claim = { deliveries: [], unreadable: [] };
   for (const row of rows) {
     const parsed = claimedDelivery.safeParse(row.claimed);
@@ -71,23 +80,55 @@ export async function claimDeliveries(
 }
 
 /**
+ * What {@link claimDeliveries} would give once a tick's decision is written; nothing of it stays.
+ *
+ * @param decision `null`: nothing was decided.
+ * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
+ */
+export async function previewDeliveries(
+  sql: postgres.Sql,
+  decision: PolicyDecision | null,
+  limit: number,
+): Promise<Claim> {
+  const payload = decision === null ? null : JSON.stringify(decisionJson(decision));
+  const rows = await call("preview deliveries", () =>
+    sql<{ claimed: unknown }[]>`
+      select claimed from monitoring.preview_deliveries(${payload}::text::jsonb, ${limit}) as claimed`);
+  return readClaim(rows);
+}
+
+/**
+ * How many deliveries could be sent at this moment and are in nobody's hands.
+ *
+ * @throws {AppError} `hub_unreachable` or `hub_failed`.
+ */
+export async function countWaiting(sql: postgres.Sql): Promise<number> {
+  const [row] = await call(
+    "count what is left to send",
+    () => sql<{ waiting: number }[]>`select monitoring.count_waiting_deliveries() as waiting`,
+  );
+  return row?.waiting ?? 0;
+}
+
+/**
  * Keeps what is about to be sent.
  *
- * @returns `false` when the lease is another's by now: then nothing may be sent.
+ * @returns What was stored: the same, but for the order of its keys, which a retry will find and the first sending must
+ *   have too. `null` when the lease is another's by now: then nothing may be sent.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function storeRendered(
   sql: postgres.Sql,
   delivery: { id: string; leaseToken: string },
   rendered: RenderedMessage,
-): Promise<boolean> {
+): Promise<RenderedMessage | null> {
   const [row] = await call("store a rendered alert", () =>
-    sql<{ stored: boolean }[]>`
+    sql<{ stored: unknown }[]>`
       select monitoring.store_rendered(
         ${delivery.id}::text::uuid, ${delivery.leaseToken}::text::uuid, ${
       JSON.stringify(rendered)
     }::text::jsonb) as stored`);
-  return row?.stored ?? false;
+  return renderedMessage.nullable().parse(row?.stored ?? null);
 }
 
 /**

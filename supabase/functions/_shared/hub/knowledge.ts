@@ -3,6 +3,7 @@ import type postgres from "postgres";
 import { z } from "zod";
 import { criticality, jobStatus, jobType, severity } from "../domain/job.ts";
 import { incidentDetail, subjectKind } from "../domain/incident.ts";
+import { recentCall } from "../domain/http.ts";
 import { recentRun } from "../domain/run.ts";
 import { alertRoute } from "../domain/delivery.ts";
 import type { HubKnowledge } from "../domain/hub.ts";
@@ -15,6 +16,12 @@ const knowledge = z.object({
   runCursor: z.number().int().nullable(),
   launcherWasMissing: z.boolean(),
   timeZone: z.string().nullable(),
+  http: z.object({
+    call_cursor: z.number().int().nullish(),
+    open_calls: z.array(z.object({ call_id: z.number().int(), first_seen_at: z.number() })).nullish(),
+    queue_first_id: z.number().nullish(),
+    queue_since: z.number().nullish(),
+  }),
   openRuns: z.array(z.object({ run_id: z.number().int(), first_seen_at: z.number() })),
   jobs: z.array(z.object({
     id: z.string(),
@@ -38,6 +45,7 @@ const knowledge = z.object({
     failureThreshold: z.number().int().nullable(),
     successCheckSql: z.string().nullable(),
     minRows: z.number().nullable(),
+    checkBodyOk: z.boolean().nullable(),
   })),
   states: z.array(z.object({
     jobInventoryId: z.string(),
@@ -51,6 +59,7 @@ const knowledge = z.object({
     lastSuccessAt: instant,
     consecutiveFailures: z.number().int(),
     recentRuns: z.array(recentRun),
+    recentCalls: z.array(recentCall),
   })),
   incidents: z.array(z.object({
     id: z.string(),
@@ -80,6 +89,7 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
                                         where project_name = ${projectName}), false),
         'timeZone', (select settings ->> 'timeZone' from public.project_state where project_name = ${projectName}),
         'openRuns', coalesce((select open_runs from public.project_state where project_name = ${projectName}), '[]'),
+        'http', coalesce((select http from public.project_state where project_name = ${projectName}), '{}'),
         'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
             'id', id, 'jobType', job_type, 'jobName', job_name, 'jobUser', job_user, 'jobId', job_id,
             'schedule', schedule, 'command', command, 'active', active,
@@ -88,14 +98,15 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
             'alertChannel', alert_channel, 'owner', owner, 'runbookUrl', runbook_url,
             'graceMinutes', grace_minutes, 'maxRuntimeMinutes', max_runtime_minutes,
             'failureThreshold', failure_threshold,
-            'successCheckSql', success_check_sql, 'minRows', min_rows)), '[]')
+            'successCheckSql', success_check_sql, 'minRows', min_rows, 'checkBodyOk', check_body_ok)), '[]')
           from public.job_inventory where project_name = ${projectName}),
         'states', (select coalesce(jsonb_agg(jsonb_build_object(
             'jobInventoryId', s.job_inventory_id, 'status', s.status, 'verdict', s.verdict, 'summary', s.summary,
             'schedule', s.schedule, 'slotsSince', ${epochMs(sql, "s.slots_since")},
             'judgedUntil', ${epochMs(sql, "s.judged_until")}, 'lastRunAt', ${epochMs(sql, "s.last_run_at")},
             'lastSuccessAt', ${epochMs(sql, "s.last_success_at")},
-            'consecutiveFailures', s.consecutive_failures, 'recentRuns', s.recent_runs)), '[]')
+            'consecutiveFailures', s.consecutive_failures, 'recentRuns', s.recent_runs,
+            'recentCalls', s.recent_calls)), '[]')
           from public.job_state s join public.job_inventory i on i.id = s.job_inventory_id
           where i.project_name = ${projectName}),
         'incidents', (select coalesce(jsonb_agg(jsonb_build_object(
@@ -114,6 +125,15 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
       ...parsed,
       projectName,
       openRuns: parsed.openRuns.map((run) => ({ runId: run.run_id, firstSeenAt: run.first_seen_at })),
+      http: {
+        callCursor: parsed.http.call_cursor ?? null,
+        openCalls: (parsed.http.open_calls ?? []).map((call) => ({
+          callId: call.call_id,
+          firstSeenAt: call.first_seen_at,
+        })),
+        queueFirstId: parsed.http.queue_first_id ?? null,
+        queueSince: parsed.http.queue_since ?? null,
+      },
       states: new Map(parsed.states.map((state) => [state.jobInventoryId, state])),
     };
   } catch (error) {

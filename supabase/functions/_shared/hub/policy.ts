@@ -33,7 +33,7 @@ const outcome = z.object({
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
 export async function readPolicyView(
-  sql: postgres.ISql,
+  sql: postgres.Sql,
   now: Date,
 ): Promise<{ view: PolicyView; faults: string[] }> {
   try {
@@ -56,10 +56,10 @@ export async function readPolicyView(
  *
  * @throws {AppError} `conflict` when another tick decided meanwhile; `hub_unreachable` or `hub_failed`.
  */
-export async function applyPolicy(sql: postgres.ISql, decision: PolicyDecision): Promise<PolicyOutcome> {
+export async function applyPolicy(sql: postgres.Sql, decision: PolicyDecision): Promise<PolicyOutcome> {
   try {
     const [row] = await sql<{ outcome: unknown }[]>`
-      select monitoring.apply_policy(${JSON.stringify(payloadOf(decision))}::text::jsonb) as outcome`;
+      select monitoring.apply_policy(${JSON.stringify(decisionJson(decision))}::text::jsonb) as outcome`;
     return outcome.parse(row?.outcome);
   } catch (error) {
     throw hubError(error, "keep what alerts are owed");
@@ -71,7 +71,7 @@ export async function applyPolicy(sql: postgres.ISql, decision: PolicyDecision):
  *
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function noteChannelSuccess(sql: postgres.ISql, alertConfigId: string): Promise<void> {
+export async function noteChannelSuccess(sql: postgres.Sql, alertConfigId: string): Promise<void> {
   try {
     await sql`select monitoring.note_channel_result(${alertConfigId}::text::uuid, null)`;
   } catch (error) {
@@ -100,7 +100,8 @@ function idOf(value: unknown): string {
   return z.object({ id: z.string() }).safeParse(value).data?.id ?? "?";
 }
 
-function payloadOf(decision: PolicyDecision): Record<string, unknown> {
+/** A decision by the names that `monitoring.apply_policy` knows. */
+export function decisionJson(decision: PolicyDecision): Record<string, unknown> {
   return {
     now: new Date(decision.now).toISOString(),
     version: decision.version,

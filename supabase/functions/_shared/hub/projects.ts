@@ -75,10 +75,10 @@ async function entryOf(
       );
     }
     const databaseUrl = await resolveSecret(reference, { sql, env: sources.secret });
-    if (!/^postgres(ql)?:\/\//.test(databaseUrl)) {
+    if (!/^postgres(ql)?:\/\//.test(databaseUrl) || !URL.canParse(databaseUrl)) {
       throw new AppError(
         "config_invalid",
-        `Project "${name}": "${reference}" does not hold a postgresql:// URL`,
+        `Project "${name}": "${reference}" does not hold a postgresql:// URL, its password percent-encoded`,
       );
     }
     return { kind: "project", project: { name, databaseUrl, ref: ref ?? projectRef(databaseUrl) } };

@@ -1,7 +1,7 @@
 /** Records observations through the one SQL function that writes them. */
 import type postgres from "postgres";
 import { z } from "zod";
-import type { IncidentTransition, Observations, OwedDelivery } from "../domain/observation.ts";
+import type { IncidentTransition, Observations, ObservedHttp, OwedDelivery } from "../domain/observation.ts";
 import type { JobState } from "../domain/hub.ts";
 import { AppError } from "../errors.ts";
 import { hubError } from "./client.ts";
@@ -30,15 +30,20 @@ export async function recordObservations(sql: postgres.Sql, observations: Observ
   try {
     const [row] = await sql`
       select monitoring.record_observations(${toJson(toPayload(observations))}::text::jsonb) as recorded`;
-    const result = recorded.parse(row?.recorded);
-    return {
-      logged: result.logged,
-      incidentsOpened: result.incidents_opened,
-      incidentsResolved: result.incidents_resolved,
-    };
+    return toRecorded(row?.recorded);
   } catch (error) {
     throw hubError(error, `record what was seen of project "${observations.projectName}"`);
   }
+}
+
+/** What the SQL functions that record answer. */
+export function toRecorded(answer: unknown): Recorded {
+  const result = recorded.parse(answer);
+  return {
+    logged: result.logged,
+    incidentsOpened: result.incidents_opened,
+    incidentsResolved: result.incidents_resolved,
+  };
 }
 
 /** How often a project is looked at anew when somebody else recorded it meanwhile. */
@@ -60,7 +65,8 @@ export async function untilRecorded<T>(look: () => Promise<T>): Promise<T> {
   }
 }
 
-function toPayload(seen: Observations): Record<string, unknown> {
+/** Observations as `monitoring.record_observations` takes them. */
+export function toPayload(seen: Observations): Record<string, unknown> {
   return {
     project: seen.projectName,
     project_id: seen.projectRef,
@@ -76,6 +82,7 @@ function toPayload(seen: Observations): Record<string, unknown> {
       command: job.command,
       active: job.active,
       expected_interval_minutes: job.expectedIntervalMinutes,
+      warnings: job.warnings?.map(({ message }) => message),
     })),
     removed: seen.removed,
     changes: seen.changes?.map((change) => ({
@@ -111,6 +118,25 @@ function projectState(project: Observations["project"]): Record<string, unknown>
     open_runs: project.openRuns.map((run) => ({ run_id: run.runId, first_seen_at: run.firstSeenAt })),
     settings: project.settings,
     clock_offset_ms: project.clockOffsetMs,
+    http: project.http === undefined ? undefined : httpState(project.http),
+  };
+}
+
+function httpState({ reading, ...seen }: ObservedHttp): Record<string, unknown> {
+  const { queue, lastHour } = seen;
+  return {
+    call_cursor: reading.callCursor,
+    open_calls: reading.openCalls.map((call) => ({ call_id: call.callId, first_seen_at: call.firstSeenAt })),
+    queue_first_id: reading.queueFirstId,
+    queue_since: reading.queueSince,
+    queue_length: queue?.length ?? null,
+    worker_up: queue?.workerUp ?? null,
+    answers_last_hour: lastHour?.answers ?? null,
+    failed_last_hour: lastHour?.failed ?? null,
+    timed_out_last_hour: lastHour?.timedOut ?? null,
+    calls_kept: seen.callsKept,
+    strangers: seen.strangers,
+    errors: seen.errors,
   };
 }
 
@@ -127,6 +153,7 @@ function stateRow(state: JobState): Record<string, unknown> {
     last_success_at: iso(state.lastSuccessAt),
     consecutive_failures: state.consecutiveFailures,
     recent_runs: state.recentRuns,
+    recent_calls: state.recentCalls,
   };
 }
 
@@ -158,12 +185,13 @@ function deliveryRow(owed: OwedDelivery): Record<string, unknown> {
     : { state: "unroutable", channel: null, alert_config_id: null, last_error: owed.lastError };
 }
 
-function iso(instant: number | null): string | null {
+/** ISO 8601 of epoch milliseconds. */
+export function iso(instant: number | null): string | null {
   return instant === null ? null : new Date(instant).toISOString();
 }
 
 /** JSON that Postgres takes: jsonb knows neither NUL nor half a surrogate pair. */
-function toJson(payload: Record<string, unknown>): string {
+export function toJson(payload: Record<string, unknown>): string {
   return JSON.stringify(
     payload,
     (_key, value: unknown) => typeof value === "string" ? value.replaceAll("\0", "").toWellFormed() : value,

@@ -28,6 +28,35 @@ export async function resolveSecret(reference: string, { sql, env }: SecretSourc
   return value.trim();
 }
 
+/**
+ * The values of every secret that people's rows hold or refer to: where alerts go, and the projects' Postgres. What
+ * cannot be resolved is left out.
+ *
+ * @throws {AppError} `hub_unreachable` or `hub_failed`.
+ */
+export async function readConfiguredSecrets(sources: SecretSources): Promise<string[]> {
+  try {
+    const rows = await sources.sql<{ reference: string }[]>`
+      select distinct btrim(reference) as reference
+      from (
+        select unnest(array[webhook_url, bot_token, api_key, account]) as reference from public.alert_config
+        union all select database_url from public.monitored_projects
+      ) as written
+      where reference is not null`;
+    const values = await Promise.all(
+      rows.map(({ reference }) => resolveSecret(reference, sources).catch(withoutMissing)),
+    );
+    return values.filter((value) => value !== null);
+  } catch (error) {
+    throw hubError(error, "read what must not be quoted");
+  }
+}
+
+function withoutMissing(error: unknown): null {
+  if (error instanceof AppError && error.code === "secret_missing") return null;
+  throw error;
+}
+
 /** The platform's own variables are keys to the whole hub; a row of a table must not be able to send them away. */
 function readEnv(name: string, env: SecretSources["env"]): string | null {
   if (name.toUpperCase().startsWith("SUPABASE_")) {

@@ -3,7 +3,7 @@
  * function writes. Order: what is owed now → what becomes of each piece of news (dropped with a reason, held, moved to
  * another row, sent) → how many messages that makes.
  */
-import type { AlertRoute, NewsEvent } from "../domain/delivery.ts";
+import type { AlertRoute } from "../domain/delivery.ts";
 import type { PolicyDecision, PolicyDelivery, PolicyIncident, PolicyView } from "../domain/policy.ts";
 import { type ChannelHealth, judgeChannels } from "./channel_health.ts";
 import { type Flapping, judgeFlapping } from "./flapping.ts";
@@ -13,14 +13,18 @@ import {
   type Owed,
   owedEscalations,
   owedOpenings,
+  owedRaises,
   owedRecoveries,
   owedReminders,
+  targetTold,
+  tells,
   toldBy,
 } from "./owed_now.ts";
 import { type Line, writeLines } from "./policy_lines.ts";
 import { isQuietZone, quietUntil, wallClock } from "./quiet_hours.ts";
-import { nameOfRow, routeAlert } from "./routing.ts";
+import { nameOfRow, routeAlert, sharesTarget } from "./routing.ts";
 import { type ActiveSilence, activeSilences } from "./silences.ts";
+import { formatUtc } from "./text.ts";
 
 /** What {@link decidePolicy} needs besides what is stored. */
 export interface PolicyContext {
@@ -41,10 +45,10 @@ interface Tick extends Outlook {
   incidents: Map<string, PolicyIncident>;
   rows: Map<string, AlertRoute>;
   lines: Line[];
-  /** News that a row has or gets, by {@link keyOf}. */
+  /** News that a target has or gets, by {@link keyOf}. */
   claimed: Set<string>;
-  /** Ends that nobody has let through yet, by {@link keyOf}. */
-  endings: Set<string>;
+  /** Of several deliveries of one piece of news for one target, the one that tells it, by {@link keyOf}. */
+  tellers: Map<string, Line>;
   /** Failed deliveries that are done with, and what makes up for them. */
   follow: { id: string; line: Line | null }[];
   /** When quiet hours end, by id of the row. */
@@ -103,7 +107,7 @@ function beginTick(
     usable: health.usable,
     lines: [],
     claimed: new Set(),
-    endings: new Set(),
+    tellers: new Map(),
     follow: [],
     quiet: new Map(),
     silenced: new Map(),
@@ -116,7 +120,16 @@ function beginTick(
       if (incident !== undefined) addLine(tick, lineOf(delivery, row, incident));
     }
   }
+  for (const [key, lines] of Map.groupBy(tick.lines, keyOf)) {
+    if (lines.length > 1) tick.tellers.set(key, tellerOf(lines, tick));
+  }
   return tick;
+}
+
+/** What may be with the vendor already, or else what may go now, or else the oldest. */
+function tellerOf(lines: readonly Line[], tick: Tick): Line {
+  const begun = ({ existing }: Line) => existing?.admitted === true || existing?.uncertain === true;
+  return lines.find(begun) ?? lines.find((line) => heldBy(line, tick) === null) ?? lines[0] as Line;
 }
 
 function lineOf(delivery: PolicyDelivery, row: AlertRoute, incident: PolicyIncident): Line {
@@ -132,16 +145,14 @@ function lineOf(delivery: PolicyDelivery, row: AlertRoute, incident: PolicyIncid
 }
 
 function addLine(tick: Tick, line: Line): Line {
-  const key = keyOf(line.row.id, line.incident.id, line.event);
-  tick.claimed.add(key);
-  if (line.event === "resolved" && line.existing?.admitted !== true) tick.endings.add(key);
+  tick.claimed.add(keyOf(line));
   tick.lines.push(line);
   return line;
 }
 
-/** A row gets the same news once, whoever owes it. */
+/** A target gets the same news once, whoever owes it and through whichever row. */
 function addOwed(tick: Tick, owed: Owed): Line | null {
-  if (tick.claimed.has(keyOf(owed.row.id, owed.incident.id, owed.event))) return null;
+  if (tick.claimed.has(keyOf(owed))) return null;
   return addLine(tick, {
     ...owed,
     createdAt: tick.now,
@@ -151,8 +162,8 @@ function addOwed(tick: Tick, owed: Owed): Line | null {
   });
 }
 
-function keyOf(row: string, incident: string, event: NewsEvent): string {
-  return `${row} ${incident} ${event}`;
+function keyOf({ row, incident, event }: Pick<Line, "row" | "incident" | "event">): string {
+  return `${row.targetKey} ${incident.id} ${event}`;
 }
 
 function oweNow(tick: Tick): void {
@@ -162,13 +173,14 @@ function oweNow(tick: Tick): void {
       .map(({ incident }) => incident.id),
   );
   for (const incident of tick.incidents.values()) {
-    const quieted = silenceOf(incident, tick) !== null || tick.flapping.covers(incident);
+    const quieted = silenceOf(incident, tick) !== null || tick.flapping.covers(incident) ||
+      isPutOff(incident, tick);
     const openings = owedOpenings(incident, tick);
     const again = openings.length > 0 || quieted
       ? []
       : [...owedReminders(incident, tick), ...owedEscalations(incident, tick)];
     const ends = ownEnded.has(incident.id) || ending.has(incident.id) ? owedRecoveries(incident, tick) : [];
-    for (const one of [...openings, ...again, ...ends]) addOwed(tick, one);
+    for (const one of [...openings, ...owedRaises(incident, tick), ...again, ...ends]) addOwed(tick, one);
   }
 }
 
@@ -194,7 +206,7 @@ function follow(
   incident: PolicyIncident,
   tick: Tick,
 ): { done: boolean; line: Line | null; why: string } {
-  const covered = (row: AlertRoute) => tick.claimed.has(keyOf(row.id, incident.id, failure.event));
+  const covered = (row: AlertRoute) => tick.claimed.has(keyOf({ row, incident, event: failure.event }));
   const next = followFailure(failure, incident, tick, covered);
   switch (next.kind) {
     case "owe":
@@ -218,14 +230,16 @@ function fateOf(line: Line, tick: Tick): Line["fate"] {
   const { row, incident, event, existing } = line;
   const cancel = (reason: string) => ({ kind: "cancel", reason, instead: null }) as const;
   if (existing?.uncertain === true) return moveUncertain(line, tick);
+  const twice = toldTwice(line, tick);
+  if (twice !== null) return cancel(twice);
   if (event === "reminder") {
     if (incident.resolvedAt !== null) return cancel("The incident ended before this reminder was sent");
     if (incident.acknowledgedBy !== null) return cancel(`Acknowledged by ${incident.acknowledgedBy}`);
   }
   if (event === "opened" && isOvertaken(line, tick)) return cancel(overtakenReason(line, tick));
-  if (event === "resolved" && existing?.admitted === false && !hears(line)) {
+  if (event === "resolved" && existing?.admitted === false && !hears(line, tick)) {
     return cancel(
-      tick.claimed.has(keyOf(row.id, incident.id, "opened"))
+      tick.claimed.has(keyOf({ row, incident, event: "opened" }))
         ? "It ended before it was told: neither its beginning nor its end is sent"
         : "This row was never told that it began",
     );
@@ -239,12 +253,33 @@ function fateOf(line: Line, tick: Tick): Line["fate"] {
   return tick.usable(row) ? { kind: "go" } : moved(line, tick);
 }
 
+/** Why news needs no second delivery: another one of the same goes to the same target, or has gone there. */
+function toldTwice(line: Line, tick: Tick): string | null {
+  const { row, incident, existing } = line;
+  if (existing === null || existing.admitted) return null;
+  const teller = tick.tellers.get(keyOf(line));
+  if (teller !== undefined) {
+    if (teller === line) return null;
+    return teller.row.id === row.id
+      ? `Delivery ${teller.existing?.id} tells the same`
+      : toldThere(teller.row);
+  }
+  const rival = tick.routes.find((other) =>
+    other.id !== row.id && sharesTarget(other, row) && tells(toldBy(incident, other), line, tick.now)
+  );
+  return rival === undefined ? null : toldThere(rival);
+}
+
+function toldThere(row: AlertRoute): string {
+  return `Row ${nameOfRow(row)} of alert_config tells the same to the same target`;
+}
+
 /** An opening that nobody has seen, of an incident that has ended since; one that was over at once is told once. */
 function isOvertaken({ row, incident, existing }: Line, tick: Tick): boolean {
   if (incident.resolvedAt === null || incident.resolvedAt <= incident.openedAt) return false;
   return existing?.admitted !== true ||
     tick.lines.some((line) =>
-      line.row.id === row.id && line.incident.id === incident.id && line.event === "resolved" &&
+      sharesTarget(line.row, row) && line.incident.id === incident.id && line.event === "resolved" &&
       line.existing?.admitted !== true
     );
 }
@@ -252,28 +287,40 @@ function isOvertaken({ row, incident, existing }: Line, tick: Tick): boolean {
 function overtakenReason({ row, incident, existing }: Line, tick: Tick): string {
   const dropped = incident.severity === "low" && existing?.heldReason?.startsWith(QUIET) === true;
   if (dropped) return "It ended during quiet hours and was of low severity";
-  return tick.claimed.has(keyOf(row.id, incident.id, "resolved"))
+  return tick.claimed.has(keyOf({ row, incident, event: "resolved" }))
     ? "It ended before it was told: neither its beginning nor its end is sent"
     : "It ended before it was told";
 }
 
-/** Whether a row was told of the beginning, or hears of ends alone. */
-function hears({ row, incident }: Line): boolean {
+/** Whether a row's target was told of the beginning, or the row hears of ends alone. */
+function hears({ row, incident }: Line, { routes }: Tick): boolean {
   if (!row.events.includes("opened") && !row.events.includes("reminder")) return true;
-  return toldBy(incident, row)?.heard === true;
+  return targetTold(incident, row, routes)?.heard === true;
 }
 
 const QUIET = "Quiet hours";
 
 /** What news has to wait for; `drops`: an incident that was over at once is not told afterwards. */
-function heldBy({ row, incident }: Line, tick: Tick): { reason: string; drops: boolean } | null {
+function heldBy(
+  { row, incident, event }: Pick<Line, "row" | "incident" | "event">,
+  tick: Tick,
+): { reason: string; drops: boolean } | null {
   const silenced = silenceOf(incident, tick);
   if (silenced !== null) return { reason: silenced, drops: true };
+  // that it is over was not put off
+  if (event !== "resolved" && isPutOff(incident, tick)) {
+    const until = formatUtc(new Date(incident.quietUntil ?? tick.now));
+    return { reason: `Put off by hand until ${until}`, drops: true };
+  }
   if (tick.flapping.covers(incident)) return { reason: "Told as flapping until it is calm", drops: true };
   if (incident.severity === "critical") return null;
   const until = quietOf(row, tick);
   if (until === null) return null;
   return { reason: `${QUIET} until ${wallClock(row, until)}`, drops: incident.severity === "low" };
+}
+
+function isPutOff({ quietUntil }: PolicyIncident, { now }: Tick): boolean {
+  return quietUntil !== null && quietUntil > now;
 }
 
 function quietOf(row: AlertRoute, tick: Tick): number | null {

@@ -111,9 +111,11 @@ export function incidentOf(
   const { id, projectName, subjectKind, subjectId, code, severity } = opening;
   return {
     ...{ id, projectName, subjectKind, subjectId, code, severity, jobName, alertChannel },
+    raised: null,
     openedAt: now,
     resolvedAt: null,
     acknowledgedBy: null,
+    quietUntil: null,
     owed: false,
     told: [],
   };

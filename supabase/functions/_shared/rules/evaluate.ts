@@ -1,8 +1,10 @@
 /** Judges one project: facts and what the hub knew → observations. Pure: no clock, no I/O. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge, InventoryJob } from "../domain/hub.ts";
-import type { Observations, ObservedJob, ObservedProject } from "../domain/observation.ts";
+import type { Observations, ObservedHttp, ObservedJob, ObservedProject } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
+import { commandWarnings } from "./command_warnings.ts";
+import { type CallsOfJobs, callsOfJobs, isReplaced, nextReading, NOTHING_READ } from "./http_calls.ts";
 import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob } from "./job_transitions.ts";
 import { type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
@@ -31,6 +33,7 @@ export interface Evaluation {
  * @param newId Makes the id of a job seen for the first time.
  */
 export function reconcileCron(
+  project: ProjectIdentity,
   facts: CronFacts,
   knowledge: HubKnowledge,
   newId: () => string,
@@ -39,6 +42,7 @@ export function reconcileCron(
     const schedule = parseSchedule(job.schedule, { pgCronVersion: facts.settings.pgCronVersion });
     return {
       command: redact(job.command),
+      warnings: commandWarnings(job.command, project, knowledge, facts.now),
       expectedIntervalMinutes: typicalIntervalMinutes(schedule),
     };
   });
@@ -58,10 +62,11 @@ export function evaluateProject(
   newId: () => string,
 ): Evaluation {
   const facts = withKnownSettings(read, knowledge);
-  const inventory = reconcileCron(facts, knowledge, newId);
+  const inventory = reconcileCron(project, facts, knowledge, newId);
   const { knownFrom, reread } = continuityOf(facts, knowledge);
   const rows = rowsByJob([...reread, ...facts.runs], inventory.jobs, knowledge.jobs);
-  const around = projectViewOf(facts, knowledge, now, knownFrom);
+  const calls = callsSeen(facts, knowledge, inventory.jobs);
+  const around = { ...projectViewOf(facts, knowledge, now, knownFrom), calls: calls.byJob };
   const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge, around));
   const conditions = projectConditions(facts, knowledge, judged, around);
   const lastRuns = inventory.removed.flatMap((id) =>
@@ -72,7 +77,7 @@ export function evaluateProject(
       projectName: project.name,
       projectRef: project.ref,
       expectedVersion: knowledge.version,
-      project: observedProject(facts, judged, now, knowledge),
+      project: observedProject(facts, judged, now, knowledge, calls),
       jobs: inventory.jobs,
       removed: inventory.removed,
       changes: inventory.changes,
@@ -85,6 +90,29 @@ export function evaluateProject(
       ],
     },
     jobs: judged.map(({ report }) => report),
+  };
+}
+
+/** The HTTP calls of a look; of a list that was replaced, none before the next look reads it from its beginning. */
+function callsSeen(facts: CronFacts, knowledge: HubKnowledge, jobs: readonly ObservedJob[]): CallsOfJobs {
+  const http = facts.http ?? null;
+  const replaced = http !== null && isReplaced(http, knowledge.http ?? NOTHING_READ);
+  return callsOfJobs(replaced ? [] : http?.calls ?? [], jobs);
+}
+
+function observedHttp(
+  { http, now }: CronFacts,
+  knowledge: HubKnowledge,
+  { strangers }: CallsOfJobs,
+): ObservedHttp | undefined {
+  if (http === undefined || http === null) return undefined;
+  return {
+    reading: nextReading(http, knowledge.http ?? NOTHING_READ, now),
+    queue: http.queue,
+    lastHour: http.lastHour,
+    callsKept: http.calls !== null,
+    strangers,
+    errors: http.errors,
   };
 }
 
@@ -142,13 +170,16 @@ function observedProject(
   judged: readonly JudgedJob[],
   now: number,
   knowledge: HubKnowledge,
+  calls: CallsOfJobs,
 ): ObservedProject {
+  const http = observedHttp(facts, knowledge, calls);
   return {
     status: "ok",
     runCursor: facts.cursor,
     openRuns: runsToReread(judged.flatMap(({ open }) => open ?? []), facts, knowledge),
     settings: { ...facts.settings, launcherAlive: launcherAliveOf(facts, knowledge) },
     clockOffsetMs: facts.now - now,
+    ...(http === undefined ? {} : { http }),
   };
 }
 

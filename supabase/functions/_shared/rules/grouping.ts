@@ -1,18 +1,18 @@
 /** How many messages one row of `alert_config` gets at once: the same news together, storms and floods as digests. */
-import type { NewsEvent } from "../domain/delivery.ts";
+import type { ChannelName, NewsEvent } from "../domain/delivery.ts";
 import type { PolicyIncident } from "../domain/policy.ts";
 import { SEVERITY_ORDER, worstSeverity } from "./routing.ts";
 
-/** With more incidents than this at once for one row, it is a storm: one message an event. */
+/** With more incidents than this at once for one row, it is a storm. */
 const STORM_INCIDENTS = 30;
-/** Messages that need no storm rule, however many incidents they tell of. */
+/** Messages that a storm may make for one row; where it would make more, each event is put together. */
 const STORM_MESSAGES = 3;
 /** Messages for one row within the breaker's window; the rest becomes a digest. */
 const BREAKER_MESSAGES = 10;
 /** Incidents of one message whose names fit the usual channels. */
 const MESSAGE_INCIDENTS = 170;
-/** Messages that one piece of news is cut into at most; beyond it they get longer. */
-const MESSAGE_PARTS = 3;
+/** Channels whose messages say how many there are, and name none. */
+const NAMELESS: ReadonlySet<ChannelName> = new Set(["twilio"]);
 
 /** News for one row that may be sent now. */
 export interface Piece {
@@ -39,15 +39,23 @@ export interface Grouping {
  * Puts together what one row gets at one tick.
  *
  * @param recent Messages that were let through for this row within the breaker's window.
+ * @param channel One whose messages have no room for names gets no more of them for the sake of names.
  */
-export function groupPieces(pieces: readonly Piece[], recent: number): Grouping {
+export function groupPieces(pieces: readonly Piece[], recent: number, channel?: ChannelName): Grouping {
+  const most = channel !== undefined && NAMELESS.has(channel) ? 1 : STORM_MESSAGES;
   const grouped = fold(pieces, conditionOf);
-  const incidents = grouped.reduce((sum, piece) => sum + piece.incidents.length, 0);
-  const calm = grouped.length > STORM_MESSAGES && incidents > STORM_INCIDENTS
-    ? fold(grouped, (piece) => piece.event)
-    : grouped;
-  const { send, wait } = breaker(calm, recent);
-  return { send: send.flatMap(inParts), wait };
+  const { send, wait } = breaker(
+    isStorm(grouped, most) ? fold(grouped, ({ event }) => event) : grouped,
+    recent,
+  );
+  return { send: send.flatMap((piece) => inParts(piece, most)), wait };
+}
+
+/** Many incidents, which would make more messages than anybody wants to read. */
+function isStorm(pieces: readonly Piece[], most: number): boolean {
+  const sum = (count: (piece: Piece) => number) => pieces.reduce((total, piece) => total + count(piece), 0);
+  return sum(({ incidents }) => incidents.length) > STORM_INCIDENTS &&
+    sum((piece) => partsOf(piece, most)) > STORM_MESSAGES;
 }
 
 /** One message for what has the same key, at the place of the first. */
@@ -106,9 +114,13 @@ function gravity(piece: Piece): number {
   return SEVERITY_ORDER.indexOf(worstSeverity(piece.incidents.map(({ severity }) => severity)));
 }
 
-/** Cut by name, so that every name finds room in one of the messages. */
-function inParts(piece: Piece): Piece[] {
-  const parts = Math.min(MESSAGE_PARTS, Math.ceil(piece.incidents.length / MESSAGE_INCIDENTS));
+function partsOf({ incidents }: Piece, most: number): number {
+  return Math.min(most, Math.ceil(incidents.length / MESSAGE_INCIDENTS));
+}
+
+/** Cut by name, so that every name finds room in one of the messages; beyond `most` they get longer. */
+function inParts(piece: Piece, most: number): Piece[] {
+  const parts = partsOf(piece, most);
   if (parts <= 1) return [piece];
   const sorted = piece.incidents.toSorted((a, b) => sortKey(a) < sortKey(b) ? -1 : 1);
   const size = Math.ceil(sorted.length / parts);

@@ -17,7 +17,7 @@ export interface Reconciliation {
 /** Names for cron jobs as the inventory keeps them: (name, role), where an unnamed job is `job <jobid>`. */
 export function shownCronJobs(
   jobs: readonly CronJob[],
-  describe: (job: CronJob) => Pick<ShownJob, "command" | "expectedIntervalMinutes">,
+  describe: (job: CronJob) => Pick<ShownJob, "command" | "expectedIntervalMinutes" | "warnings">,
 ): ShownJob[] {
   const taken = new Set(
     jobs.filter((job) => job.jobName !== null).map((job) => `${job.userName} ${job.jobName}`),

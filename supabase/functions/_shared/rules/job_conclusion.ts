@@ -1,6 +1,7 @@
 /** What a check concludes about one job from its view: a state, the verdicts that led to it, or the doubt. */
 import type { JobStatus } from "../domain/job.ts";
 import type { Verdict } from "./checks/check.ts";
+import { failedCallsBelowThreshold } from "./checks/http_calls.ts";
 import { checks } from "./checks/mod.ts";
 import type { FullView } from "./job_view.ts";
 import { MISSING_GRANT } from "./known_settings.ts";
@@ -18,7 +19,10 @@ export interface Conclusion {
 /** Asks every check; where none finds anything, healthy still needs a success that nothing has put in doubt. */
 export function conclude(view: FullView): Conclusion {
   if (!view.job.active) {
-    return { status: "paused", verdicts: [], code: "paused", summary: "paused in pg_cron" };
+    const summary = view.job.jobType === "pg_cron"
+      ? "paused in pg_cron"
+      : "paused: nothing is expected of it";
+    return { status: "paused", verdicts: [], code: "paused", summary };
   }
   const verdicts = view.clockOff ? [] : checks.flatMap((check) => check.evaluate(view) ?? []);
   const [main] = verdicts;
@@ -60,11 +64,13 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
       `${view.consecutiveFailures} of ${threshold} failures in a row that count as failed`,
     ];
   }
-  return null;
+  const calls = failedCallsBelowThreshold(view);
+  return calls === null ? null : ["below_threshold", calls];
 }
 
-function timeZoneDoubt({ settings: { access, timeZone } }: FullView): string {
-  if (timeZone !== null) return `cron.timezone is "${timeZone}", which is no known time zone`;
+function timeZoneDoubt({ job, settings: { access, timeZone } }: FullView): string {
+  const where = job.jobType === "pg_cron" ? "cron.timezone" : "its time zone";
+  if (timeZone !== null) return `${where} is "${timeZone}", which is no known time zone`;
   return access === "no_privilege"
     ? `cron.timezone cannot be read, so that nobody can say when it is due: ${MISSING_GRANT}`
     : "pg_cron is not loaded (shared_preload_libraries), so that nobody can say when it is due";

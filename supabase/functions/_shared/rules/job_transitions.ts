@@ -6,6 +6,7 @@ import type { IncidentTransition, Resolution } from "../domain/observation.ts";
 import { isDegraded, type JobView, type Verdict } from "./checks/check.ts";
 import type { Conclusion } from "./job_conclusion.ts";
 import type { FullView } from "./job_view.ts";
+import { asTheirCallsEnded } from "./http_calls.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
 
 /** Transitions of a job that the project shows. */
@@ -18,7 +19,7 @@ export function jobTransitions(
   const common = {
     lastRunAt: iso(view.lastRunAt),
     lastSuccessAt: iso(view.lastSuccessAt),
-    recentRuns: view.recentRuns.slice(-10),
+    recentRuns: asTheirCallsEnded(view.recentRuns.slice(-10), view.calls.recent),
   };
   const owed = (event: NewsEvent, severity: Severity) =>
     owedDeliveries({ severity, alertChannel: view.job.alertChannel, projectName, event }, alertConfigs);

@@ -1,12 +1,14 @@
 /** All that is known of one job at one look: what its checks see. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { HttpCall } from "../domain/http.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import { type FinishedRun, isDegraded, type JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
+import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
-import { parseSchedule } from "./schedule.ts";
+import { parseSchedule, type Schedule } from "./schedule.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -24,6 +26,8 @@ export interface ProjectView {
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
   known: ReadonlyMap<string, InventoryJob>;
+  /** HTTP calls of this look, by inventory id. */
+  calls: ReadonlyMap<string, readonly HttpCall[]>;
   /** Unresolved incidents of jobs, by inventory id. */
   incidents: ReadonlyMap<string, readonly OpenIncident[]>;
 }
@@ -31,9 +35,18 @@ export interface ProjectView {
 /** A {@link JobView}, with what only its conclusion and its transitions need. */
 export interface FullView extends JobView {
   sorted: SortedRuns;
+  calls: JudgedCalls;
   /** `null`: no slot is judged (paused, or a schedule without slots). */
   slotsSince: number | null;
   clockOff: boolean;
+}
+
+/** A job's runs since the last look, told apart, and when it is due. */
+export interface SeenRuns {
+  sorted: SortedRuns;
+  schedule: Schedule;
+  /** One that was in progress at the last look, and whose row is gone since. */
+  vanished?: EndedRun | null;
 }
 
 /**
@@ -53,9 +66,25 @@ export function viewOf(
   const fresh = facts.reading === "restored" && previous !== null
     ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
     : rows;
-  const sorted = withVanished(sortRuns(fresh, facts.serverStartedAt), previous, fresh);
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
-  const history = historyOf(previous, sorted.ended, fresh, facts.now);
+  const sorted = sortRuns(fresh, facts.serverStartedAt);
+  const seen = { sorted, schedule, vanished: vanishedRun(previous, fresh) };
+  return viewOfRuns(shown, known, previous, seen, facts, around);
+}
+
+/** The view of any job whose runs are known, wherever it runs. */
+export function viewOfRuns(
+  shown: ObservedJob,
+  known: InventoryJob | undefined,
+  previous: JobState | null,
+  { sorted: found, schedule, vanished }: SeenRuns,
+  facts: CronFacts,
+  around: ProjectView,
+): FullView {
+  const starts = [...found.ended, ...found.open === null ? [] : [found.open]]
+    .flatMap(({ startedAt }) => startedAt ?? []);
+  const sorted = vanished ? { ...found, ended: [vanished, ...found.ended] } : found;
+  const history = historyOf(previous, sorted.ended, starts, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
@@ -82,7 +111,7 @@ export function viewOf(
     now: facts.now,
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
-    newStarts: fresh.flatMap((row) => row.startedAt ?? []),
+    newStarts: starts,
     recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, {
       undecidedFrom: slots.judgedUntil,
       now: facts.now,
@@ -92,6 +121,15 @@ export function viewOf(
     intervalMinutes: shown.expectedIntervalMinutes,
     open: openRunOf(sorted.open, facts, around.openSince),
     successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
+    calls: judgeCalls({
+      jobInventoryId: shown.id,
+      calls: around.calls.get(shown.id) ?? [],
+      before: previous?.recentCalls ?? [],
+      // of those that are not kept, too
+      runs: keepRecent(previous?.recentRuns ?? [], sorted, { undecidedFrom: -Infinity, now: facts.now }),
+      bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
+    }),
+    warnings: shown.warnings ?? [],
     saturated: around.saturated,
     openOutage: around.incidents.get(shown.id)?.find(({ code }) => !isDegraded(code)) ?? null,
     clockOff: around.clockOff,
@@ -102,20 +140,13 @@ export function viewOf(
 }
 
 /** A run that was in progress at the last look and whose row is gone has ended, or not: nobody can say. */
-function withVanished(
-  sorted: SortedRuns,
-  previous: JobState | null,
-  rows: readonly CronRun[],
-): SortedRuns {
+function vanishedRun(previous: JobState | null, rows: readonly CronRun[]): EndedRun | null {
   const before = previous?.recentRuns.findLast(({ status }) => status === "running");
-  if (before === undefined || before.runId === null) return sorted;
+  if (before === undefined || before.runId === null) return null;
   const { runId, startedAt } = before;
-  if (rows.some((row) => row.runId === runId)) return sorted;
+  if (rows.some((row) => row.runId === runId)) return null;
   const message = "its row was deleted before it ended";
-  return {
-    ...sorted,
-    ended: [{ runId, status: "unknown", message, startedAt: ms(startedAt), endedAt: null }, ...sorted.ended],
-  };
+  return { runId, status: "unknown", message, startedAt: ms(startedAt), endedAt: null };
 }
 
 function openRunOf(
@@ -130,7 +161,8 @@ function openRunOf(
   return { run, since, session };
 }
 
-const NOTHING_WRITTEN = {
+/** A job that nobody has annotated. */
+export const NOTHING_WRITTEN = {
   description: null,
   successCriteria: null,
   criticality: null,
@@ -142,13 +174,14 @@ const NOTHING_WRITTEN = {
   failureThreshold: null,
   successCheckSql: null,
   minRows: null,
+  checkBodyOk: null,
 };
 
 /** Counts that go on from check to check. */
 function historyOf(
   previous: JobState | null,
   ended: readonly EndedRun[],
-  rows: readonly CronRun[],
+  starts: readonly number[],
   now: number,
 ) {
   let consecutiveFailures = previous?.consecutiveFailures ?? 0;
@@ -161,10 +194,11 @@ function historyOf(
   }
   // what seems to have started in the future ran when the clock was wrong
   if (lastSuccessAt !== null) lastSuccessAt = Math.min(lastSuccessAt, now);
-  const lastRunAt = [previous?.lastRunAt ?? null, ...rows.map(({ startedAt }) => startedAt)].reduce(
-    (latest, startedAt) => startedAt === null ? latest : Math.max(latest ?? 0, Math.min(startedAt, now)),
-    null,
+  const latest = starts.reduce<number | null>(
+    (latest, startedAt) => Math.max(latest ?? startedAt, startedAt),
+    previous?.lastRunAt ?? null,
   );
+  const lastRunAt = latest === null ? null : Math.min(latest, now);
   return { consecutiveFailures, lastSuccessAt, lastRunAt };
 }
 

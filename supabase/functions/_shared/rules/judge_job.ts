@@ -1,12 +1,12 @@
 /** Judges one job: its new rows and what was known of it → state, log, and the transitions of its incident. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
-import type { HubKnowledge, JobState } from "../domain/hub.ts";
+import type { HubKnowledge, JobState, OpenIncident } from "../domain/hub.ts";
 import type { JobStatus } from "../domain/job.ts";
 import type { IncidentTransition, LoggedRun, ObservedJob } from "../domain/observation.ts";
 import { lastDue } from "./due_slots.ts";
 import { conclude } from "./job_conclusion.ts";
 import { jobTransitions } from "./job_transitions.ts";
-import { type ProjectView, viewOf } from "./job_view.ts";
+import { type FullView, type ProjectView, viewOf } from "./job_view.ts";
 import { loggedMiss, loggedRun } from "./runs.ts";
 
 /** One job as a check's answer tells it. */
@@ -48,8 +48,17 @@ export function judgeJob(
   const previous = known?.removedAt === null ? knowledge.states.get(shown.id) ?? null : null;
   const incidents = project.incidents.get(shown.id) ?? [];
   const view = viewOf(shown, known, previous, rows, facts, project);
+  return judgeView(view, incidents, knowledge);
+}
+
+/** What a job's view comes to, with what becomes of its unresolved incidents. */
+export function judgeView(
+  view: FullView,
+  incidents: readonly OpenIncident[],
+  knowledge: HubKnowledge,
+): JudgedJob {
   const conclusion = conclude(view);
-  const { id, jobName, jobUser, schedule } = shown;
+  const { id, jobName, jobUser, schedule } = view.job;
   const lastRunAt = view.lastRunAt;
   return {
     state: {
@@ -64,10 +73,12 @@ export function judgeJob(
       lastSuccessAt: view.lastSuccessAt,
       consecutiveFailures: view.consecutiveFailures,
       recentRuns: view.recentRuns,
+      recentCalls: view.calls.recent,
     },
     runs: [
       ...view.sorted.ended.map((run) => loggedRun(id, run)),
       ...view.slots.missed.map((slot) => loggedMiss(id, slot)),
+      ...view.calls.logged,
     ],
     open: view.sorted.open,
     transitions: jobTransitions(view, conclusion, incidents, knowledge),

@@ -8,6 +8,8 @@ import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
 import type { ProjectView } from "./job_view.ts";
 import type { JudgedJob } from "./judge_job.ts";
+import { NOTHING_READ } from "./http_calls.ts";
+import { stalledQueue } from "./http_queue.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
 import { MISSING_GRANT } from "./known_settings.ts";
 import { formatDuration, formatUtc } from "./text.ts";
@@ -36,7 +38,7 @@ export function projectViewOf(
   knowledge: HubKnowledge,
   now: number,
   knownFrom: number,
-): ProjectView {
+): Omit<ProjectView, "calls"> {
   const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
   const { maxRunningJobs } = facts.settings;
   return {
@@ -73,6 +75,10 @@ export function projectConditions(
   if (around.clockOff) {
     const summary = "its clock and the hub's are far apart: nobody can say which runs are due";
     conditions.push({ code: "clock_off", severity: "important", summary, detail: {} });
+  }
+  const stalled = facts.http ? stalledQueue(facts.http, knowledge.http ?? NOTHING_READ, facts.now) : null;
+  if (stalled !== null) {
+    conditions.push({ code: "http_queue_stalled", severity: "important", summary: stalled, detail: {} });
   }
   return conditions;
 }
@@ -177,6 +183,7 @@ const READABLE_CODES: ReadonlySet<string> = new Set([
   "log_run_off",
   "settings_hidden",
   "clock_off",
+  "http_queue_stalled",
 ]);
 
 /** A project that cannot be read: whatever else was told of it goes on, since nobody can see that it is over. */

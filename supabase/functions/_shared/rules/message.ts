@@ -24,13 +24,21 @@ const ISO_INSTANT =
 const PLAIN_EXCERPT_LIMIT = 2_000;
 const STRIP_RUNS = 10;
 const ORIGIN = "Supabase Job Monitor";
+/** Where every incident stands, for messages that have no room for all. */
+export const ALL_INCIDENTS = "all of them: deno task monitor incidents";
 /** How an incident ended, by `incidents.resolution`. */
 const ENDINGS: Readonly<Record<string, string>> = {
   recovered: "All is well again.",
   removed: "The job is gone, so there is nothing left to watch.",
   paused: "The job was paused; nothing is expected of it until it is resumed.",
   rescheduled: "The job has a new schedule and is judged by that from now on.",
+  superseded: "What is left of it is told by itself.",
   "by hand": "Somebody closed the incident by hand.",
+};
+/** The same, of metrics. */
+const METRIC_ENDINGS: Readonly<Record<string, string>> = {
+  removed: "It is not measured any more.",
+  superseded: "It is no longer critical, but still a warning.",
 };
 const RUN_SIGNS = { success: "🟩", failed: "🟥", unknown: "⬜", running: "🟦" } as const;
 
@@ -88,6 +96,15 @@ export function renderPlain(message: Message): string {
   return parts.filter((part) => part !== "").join("\n\n");
 }
 
+/** What stands for the facts that a channel has no room for: how many, and where else they are. */
+export function describeRest(fields: readonly MessageField[]): string {
+  const incidents = fields.reduce((sum, field) => sum + (field.incidents ?? 0), 0);
+  if (incidents > 0) {
+    return `${incidents} more ${incidents === 1 ? "incident" : "incidents"}, ${ALL_INCIDENTS}`;
+  }
+  return `${fields.length} more ${fields.length === 1 ? "fact" : "facts"}`;
+}
+
 /** `Last 10 runs`, by the signs of a strip. */
 export function stripLabel(strip: string): string {
   const runs = [...strip].length;
@@ -121,12 +138,13 @@ function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Me
   const fields = top.map((incident) => {
     const name = shared.project === null ? whereOf(incident) : nameOf(incident);
     const label = shared.verdict === null ? `${verdictOf(event, incident)}: ${name}` : name;
-    return { label, value: lineOf(event, incident, now) };
+    return { label, value: lineOf(event, incident, now), incidents: 1 };
   });
   fields.push(
-    ...namesOf(rest, shared.project !== null).map((value, index) => ({
+    ...namesOf(rest, shared.project !== null).map((names, index) => ({
       label: index === 0 ? `+ ${rest.length} more` : "…",
-      value,
+      value: names.join(", "),
+      incidents: names.length,
     })),
   );
   return {
@@ -138,7 +156,7 @@ function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Me
     excerpt: null,
     strip: null,
     links: dashboardLinks(incidents),
-    footer: `${incidents.length} incidents, the first ${incidents[0]?.id} · as of ${
+    footer: `${incidents.length} incidents, the first ${incidents[0]?.id}, ${ALL_INCIDENTS} · as of ${
       formatUtc(now)
     } · ${ORIGIN}`,
     incidentIds: incidents.map((incident) => incident.id),
@@ -239,10 +257,11 @@ function countsOf(words: string[]): string {
   return [...counts].toSorted(([, a], [, b]) => b - a).map(([word, count]) => `${count} ${word}`).join(", ");
 }
 
-/** `FAILED`, `STILL MISSED`, `RECOVERED`. */
+/** `FAILED`, `STILL MISSED`, `ACKNOWLEDGED FAILED`, `RECOVERED`. */
 function verdictOf(event: DeliveryEvent, incident: Incident): string {
   const verdict = oneLine(incident.code).replaceAll("_", " ").toUpperCase();
   if (event === "resolved") return hasRecovered(incident) ? "RECOVERED" : "CLOSED";
+  if (event === "acknowledged") return `ACKNOWLEDGED ${verdict}`;
   return event === "reminder" ? `STILL ${verdict}` : verdict;
 }
 
@@ -273,7 +292,9 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
   const opened = dateOf(incident.openedAt);
   const resolved = dateOf(incident.resolvedAt);
   if (event === "resolved") {
-    const ending = ENDINGS[incident.resolution ?? "recovered"] ?? "The incident is closed.";
+    const resolution = incident.resolution ?? "recovered";
+    const ending = (incident.subjectKind === "metric" ? METRIC_ENDINGS[resolution] : undefined) ??
+      ENDINGS[resolution] ?? "The incident is closed.";
     if (opened === null || resolved === null) return ending;
     return `${ending} It lasted ${outageOf(incident)}, from ${formatUtc(opened)} to ${formatUtc(resolved)}.`;
   }
@@ -316,17 +337,21 @@ function shownOf(incidents: readonly Incident[]): number {
 }
 
 /** Names of the incidents beyond the top ones, by project, in pieces that channels do not cut. */
-function namesOf(incidents: readonly Incident[], oneProject: boolean): string[] {
+function namesOf(incidents: readonly Incident[], oneProject: boolean): string[][] {
   const projects = Map.groupBy(incidents, (incident) => oneLine(incident.projectName));
   const names = [...projects].flatMap(([project, group]) => {
     const own = group.map(nameOf).sort();
     return oneProject ? own : own.map((name, index) => index === 0 ? `${project}: ${name}` : name);
   });
-  const pieces: string[] = [];
+  const pieces: string[][] = [];
+  let room = 0;
   for (const name of names) {
-    const longer = pieces.length === 0 ? name : `${pieces.at(-1)}, ${name}`;
-    if (pieces.length === 0 || longer.length > NAMES_LIMIT) pieces.push(name);
-    else pieces[pieces.length - 1] = longer;
+    room -= name.length + 2;
+    if (room >= 0) pieces.at(-1)?.push(name);
+    else {
+      pieces.push([name]);
+      room = NAMES_LIMIT - name.length;
+    }
   }
   return pieces;
 }
@@ -345,6 +370,7 @@ function factsOf(event: DeliveryEvent, incident: Incident, now: Date): MessageFi
   }
   if (detail.also?.length) fields.push({ label: "Also", value: detail.also.map(sentence).join(" ") });
   if (detail.heldJobs?.length) fields.push({ label: "Overdue jobs", value: heldJobs(detail.heldJobs) });
+  for (const { label, value } of detail.facts ?? []) fields.push({ label, value });
   return job === null ? fields : [...fields, ...factsOfJob(job, incident.severity)];
 }
 

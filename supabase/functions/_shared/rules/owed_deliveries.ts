@@ -2,7 +2,7 @@
 import type { AlertRoute, NewsEvent } from "../domain/delivery.ts";
 import type { Criticality, Severity } from "../domain/job.ts";
 import type { OwedDelivery } from "../domain/observation.ts";
-import { hearsOf, routeAlert, type RoutedAlert } from "./routing.ts";
+import { routeAlert, type RoutedAlert, routeNews } from "./routing.ts";
 
 /** The severity of a job's incidents: as critical as the job, and important where nobody has said. */
 export function severityOfJob(criticality: Criticality | null): Severity {
@@ -17,13 +17,14 @@ export interface OwedAlert extends RoutedAlert {
 /**
  * The deliveries that an incident owes. A job may ask for a row of `alert_config` by its name or channel; where that
  * names none, and where no row takes the alert, it is kept as unroutable instead of lost. Where rows take it but want
- * to hear nothing of this event, nothing is owed.
+ * to hear nothing of this event, nothing is owed. Rows with one target owe it once.
  */
 export function owedDeliveries(alert: OwedAlert, configs: readonly AlertRoute[]): OwedDelivery[] {
   if (alert.severity === "info") return [];
-  const rows = routeAlert(alert, configs);
-  if (rows.length === 0) return [{ state: "unroutable", lastError: noRowTakes(alert) }];
-  return rows.filter((row) => hearsOf(row, alert.event)).map((row) => ({
+  if (routeAlert(alert, configs).length === 0) {
+    return [{ state: "unroutable", lastError: noRowTakes(alert) }];
+  }
+  return routeNews(alert, configs).map((row) => ({
     state: "due",
     channel: row.channel,
     alertConfigId: row.id,

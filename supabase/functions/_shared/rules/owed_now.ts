@@ -2,7 +2,16 @@
 import type { AlertRoute, NewsEvent } from "../domain/delivery.ts";
 import type { PolicyDelivery, PolicyIncident } from "../domain/policy.ts";
 import { fallbackRow } from "./reroute.ts";
-import { escalatesTo, hearsOf, nameOfRow, routeAlert, takes } from "./routing.ts";
+import {
+  escalatesTo,
+  hearsOf,
+  nameOfRow,
+  onePerTarget,
+  routeAlert,
+  routeNews,
+  sharesTarget,
+  takes,
+} from "./routing.ts";
 import { formatDuration } from "./text.ts";
 
 const MINUTE_MS = 60_000;
@@ -33,27 +42,43 @@ export interface Outlook {
 /** An open incident that nobody was ever owed a word of: one that the policy opened, or that was no more than info. */
 export function owedOpenings(incident: PolicyIncident, outlook: Outlook): Owed[] {
   if (!lasts(incident) || incident.owed) return [];
+  const own = outlook.routes.find((row) => row.id === incident.subjectId);
   const routes = incident.subjectKind === "channel"
-    ? outlook.routes.filter((row) => row.id !== incident.subjectId && outlook.usable(row))
+    ? outlook.routes.filter((row) => (own === undefined || !sharesTarget(row, own)) && outlook.usable(row))
     : outlook.routes;
   const routed = routeAlert(incident, routes);
-  const own = outlook.routes.filter((row) => row.id === incident.subjectId);
-  const fallback = routed.length > 0 || own.length === 0
+  const fallback = routed.length > 0 || own === undefined
     ? null
     : fallbackRow({ ...incident, event: "opened" }, routes, outlook.usable);
-  return [...routed, ...fallback === null ? [] : [fallback]]
-    .filter((row) => hearsOf(row, "opened"))
+  return onePerTarget(
+    [...routed, ...fallback === null ? [] : [fallback]].filter((row) => hearsOf(row, "opened")),
+  )
     .map((row) => owed(row, "opened", incident, { whileOpen: true }));
+}
+
+/** An open incident that has become graver than ever: at once to the rows of its new severity, acknowledged or not. */
+export function owedRaises(incident: PolicyIncident, { routes }: Outlook): Owed[] {
+  const { raised } = incident;
+  if (!lasts(incident) || !incident.owed || raised === null) return [];
+  const note = `Its severity was raised from ${raised.from} to ${incident.severity}`;
+  return routeNews({ ...incident, event: "opened" }, routes)
+    .filter((row) => !knowsRaise(incident, targetTold(incident, row, routes)))
+    .map((row) => owed(row, "opened", incident, { whileOpen: true, note }));
+}
+
+/** Whether what a target was told last, or is about to be, is as young as the severity. */
+function knowsRaise({ raised }: PolicyIncident, told: Told | undefined): boolean {
+  return raised === null || (told?.newsAt ?? -Infinity) >= raised.at;
 }
 
 /** Reminders to rows that were told, or would be today, and have heard nothing for as long as they want. */
 export function owedReminders(incident: PolicyIncident, { routes, now }: Outlook): Owed[] {
   if (!lasts(incident) || incident.acknowledgedBy !== null) return [];
-  const routed = new Set(routeAlert(incident, routes).map(({ id }) => id));
+  const routed = new Set(routeNews({ ...incident, event: "reminder" }, routes).map(({ id }) => id));
   return routes.flatMap((row) => {
     if (!row.enabled || row.repeatMinutes === 0 || !hearsOf(row, "reminder")) return [];
-    const told = toldBy(incident, row);
-    if (told?.heard !== true && !routed.has(row.id)) return [];
+    if (toldBy(incident, row)?.heard !== true && !routed.has(row.id)) return [];
+    const told = targetTold(incident, row, routes);
     if (told?.due.some((event) => event !== "resolved")) return [];
     const since = told?.lastAt ?? incident.openedAt;
     if (now - since < row.repeatMinutes * MINUTE_MS) return [];
@@ -65,12 +90,14 @@ export function owedReminders(incident: PolicyIncident, { routes, now }: Outlook
 export function owedEscalations(incident: PolicyIncident, { routes, now }: Outlook): Owed[] {
   if (!lasts(incident) || incident.acknowledgedBy !== null) return [];
   const heard = incident.told.flatMap(({ firstAt }) => firstAt === null ? [] : [firstAt]);
-  const since = heard.length === 0 ? incident.openedAt : Math.min(...heard);
+  const told = heard.length === 0 ? incident.openedAt : Math.min(...heard);
+  // nobody had to hurry before it was critical
+  const since = Math.max(told, incident.raised?.at ?? 0);
   return routes
     .filter((row) => takes(row, incident) && escalatesTo(row, incident.severity) && hearsOf(row, "opened"))
     .filter((row) => now - since >= (row.escalationMinutes ?? 0) * MINUTE_MS)
     .filter((row) => {
-      const told = toldBy(incident, row);
+      const told = targetTold(incident, row, routes);
       return told === undefined || (!told.heard && told.live.length === 0 && told.failed === 0);
     })
     .map((row) => {
@@ -85,8 +112,9 @@ export function owedRecoveries(incident: PolicyIncident, { routes }: Outlook): O
   return routes
     .filter((row) => row.enabled && hearsOf(row, "resolved"))
     .filter((row) => {
-      const told = toldBy(incident, row);
-      return told?.heard === true && !told.live.includes("resolved") && told.failed === 0;
+      const own = toldBy(incident, row);
+      const told = targetTold(incident, row, routes);
+      return own?.heard === true && own.failed === 0 && told?.live.includes("resolved") !== true;
     })
     .map((row) => owed(row, "resolved", incident, {}));
 }
@@ -114,7 +142,7 @@ export function followFailure(
   if (failedDelivery !== null && (covered(row) || wasTold(incident, row, event, outlook))) {
     return { kind: "covered" };
   }
-  const tells = (other: AlertRoute) => other.enabled && outlook.usable(other) && other.id !== row.id;
+  const tells = (other: AlertRoute) => other.enabled && outlook.usable(other) && !sharesTarget(other, row);
   if (
     outlook.routes.some((other) =>
       tells(other) && (covered(other) || wasTold(incident, other, event, outlook))
@@ -122,14 +150,21 @@ export function followFailure(
   ) {
     return { kind: "covered" };
   }
-  const again = failedDelivery !== null && (toldBy(incident, row)?.failed ?? 0) <= OWN_RETRIES;
+  const message = failedDelivery?.refused === "message";
+  // what was refused for what it says would be refused again
+  const again = failedDelivery !== null && !message && (toldBy(incident, row)?.failed ?? 0) <= OWN_RETRIES;
   const target = fallbackRow(
     { ...incident, event },
-    outlook.routes.filter((other) => (other.id !== row.id || again) && other.id !== incident.subjectId),
+    outlook.routes.filter((other) =>
+      other.id === row.id ? again : !sharesTarget(other, row) && other.id !== incident.subjectId
+    ),
     outlook.usable,
   );
   if (target === null) return { kind: "wait" };
-  const note = target.id === row.id ? null : `Alerts no longer get through ${nameOfRow(row)}: ${reason}`;
+  const why = message
+    ? `${nameOfRow(row)} refused this message`
+    : `Alerts no longer get through ${nameOfRow(row)}`;
+  const note = target.id === row.id ? null : `${why}: ${reason}`;
   const needs = failedDelivery === null ? [] : [failedDelivery.id];
   return {
     kind: "owe",
@@ -137,21 +172,63 @@ export function followFailure(
   };
 }
 
-/** Reminders come again and again, so only a late one counts. */
-function wasTold(incident: PolicyIncident, row: AlertRoute, event: NewsEvent, { now }: Outlook): boolean {
-  const told = toldBy(incident, row);
+function wasTold(incident: PolicyIncident, row: AlertRoute, event: NewsEvent, outlook: Outlook): boolean {
+  return tells(targetTold(incident, row, outlook.routes), { incident, row, event }, outlook.now);
+}
+
+/**
+ * Whether what was told, or is due, is this news. Reminders come again and again, so only a late one counts. A beginning
+ * is news again when it becomes graver.
+ */
+export function tells(
+  told: Told | undefined,
+  { incident, row, event }: { incident: PolicyIncident; row: AlertRoute; event: NewsEvent },
+  now: number,
+): boolean {
   if (told === undefined) return false;
-  if (event !== "reminder") return told.live.includes(event);
+  if (event === "opened") return told.live.includes(event) && knowsRaise(incident, told);
+  if (event === "resolved") return told.live.includes(event);
   return told.due.includes("reminder") ||
     (told.lastAt !== null && now - told.lastAt < Math.max(row.repeatMinutes, 5) * MINUTE_MS);
 }
 
+type Told = PolicyIncident["told"][number];
+
 /** What a row was told of an incident. */
-export function toldBy(
-  incident: PolicyIncident,
-  row: { id: string },
-): PolicyIncident["told"][number] | undefined {
+export function toldBy(incident: PolicyIncident, row: { id: string }): Told | undefined {
   return incident.told.find((told) => told.row === row.id);
+}
+
+/** What a row's target was told of an incident, through whichever row. */
+export function targetTold(
+  incident: PolicyIncident,
+  row: AlertRoute,
+  routes: readonly AlertRoute[],
+): Told | undefined {
+  const rows = new Set(routes.filter((other) => sharesTarget(other, row)).map(({ id }) => id));
+  const [first, ...others] = incident.told.filter((told) => told.row === row.id || rows.has(told.row));
+  return first === undefined ? undefined : others.reduce(bothTold, first);
+}
+
+function bothTold(a: Told, b: Told): Told {
+  return {
+    row: a.row,
+    heard: a.heard || b.heard,
+    firstAt: earliest(a.firstAt, b.firstAt),
+    lastAt: latest(a.lastAt, b.lastAt),
+    live: [...new Set([...a.live, ...b.live])],
+    due: [...new Set([...a.due, ...b.due])],
+    failed: a.failed + b.failed,
+    newsAt: latest(a.newsAt, b.newsAt),
+  };
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? a ?? b : Math.min(a, b);
+}
+
+function latest(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? a ?? b : Math.max(a, b);
 }
 
 function lasts({ resolvedAt, severity }: PolicyIncident): boolean {

@@ -68,7 +68,7 @@ export function writeLines(
 
 function writeRow(going: Line[][], recent: number, newId: () => string, out: WrittenLines): void {
   const lines = going.flat();
-  const { send, wait } = groupPieces(going.map(pieceOf), recent);
+  const { send, wait } = groupPieces(going.map(pieceOf), recent, lines[0]?.row.channel);
   for (const piece of send) writePiece(piece, lines, null, newId, out);
   for (const piece of wait) writePiece(piece, lines, DIGEST_WAIT, newId, out);
 }

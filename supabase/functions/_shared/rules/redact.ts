@@ -55,13 +55,87 @@ const RULES: readonly [pattern: RegExp, replacement: string][] = [
   [/(?<![A-Za-z0-9+\/_-])(?:[A-Za-z0-9+\/_-]{43}=|[A-Za-z0-9+\/_-]{86}==)(?![A-Za-z0-9+\/=])/g, HIDDEN],
 ];
 
+/** Shorter ones are left alone where they are taken from everything: too many words would be blanked. */
+const SHORTEST_KNOWN = 6;
+/** The same in what projects say, whose names and users are blanked too. */
+const SHORTEST_IN_FACTS = 12;
+/** Segments of a URL's path that are long enough to be a key. */
+const SHORTEST_SEGMENT = 20;
+
 /**
  * Replaces secrets by `***`: passwords in connection strings, keys and tokens of known shapes, `password=…`, and each of
- * `known` wherever it stands. 100 kB take some milliseconds.
+ * `known` wherever it stands, in any of its {@link formsOf}. 100 kB take some milliseconds.
  */
 export function redact(text: string, known: readonly string[] = []): string {
   let safe = text;
-  for (const secret of known) if (secret.length >= 6) safe = safe.replaceAll(secret, HIDDEN);
+  for (const secret of known) {
+    if (secret.length < SHORTEST_KNOWN) continue;
+    for (const form of formsOf(secret)) safe = safe.replaceAll(form, HIDDEN);
+  }
   for (const [pattern, replacement] of RULES) safe = safe.replace(pattern, replacement);
   return safe;
+}
+
+/** A secret as it is, and as URLs, JSON and headers write it; longest first. */
+export function formsOf(secret: string): string[] {
+  const bytes = new TextEncoder().encode(secret);
+  const base64 = btoa(String.fromCharCode(...bytes));
+  const forms = [
+    secret,
+    encodeURIComponent(secret.toWellFormed()),
+    JSON.stringify(secret).slice(1, -1),
+    base64,
+    base64.replace(/=+$/, "").replaceAll("+", "-").replaceAll("/", "_"),
+    [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
+  ];
+  return [...new Set(forms)].sort((a, b) => b.length - a.length);
+}
+
+/** What of a configured value is secret by itself: a URL's password, the keys in its path, each of several keys, a bot's. */
+export function secretParts(value: string): string[] {
+  const long = (part: string) => part.length >= SHORTEST_SEGMENT;
+  if (!/^[a-z+]+:\/\//i.test(value)) return [value, ...value.split(/[\s,:]+/).filter(long)];
+  // a password that was not escaped can make it something else than a URL
+  if (!URL.canParse(value)) return [value, ...value.match(/(?<=:\/\/[^:]*:).+(?=@)/) ?? []];
+  const { password, pathname } = new URL(value);
+  const passwords = password === "" ? [] : [password, decoded(password)];
+  return [value, ...passwords, ...pathname.split("/").filter(long)];
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Blanks configured secrets in every text of what a project said, so that nothing that is made of it can hold one. Names
+ * of jobs and users included: short secrets are left alone, since they may be words.
+ */
+export function secretBlanker(configured: readonly string[]): <T>(value: T) => T {
+  const known = new Set(configured.flatMap(secretParts));
+  const forms = [...known].filter((one) => one.length >= SHORTEST_IN_FACTS).flatMap(formsOf);
+  if (forms.length === 0) return (value) => value;
+  const longestFirst = [...new Set(forms)].sort((a, b) => b.length - a.length);
+  const pattern = new RegExp(
+    longestFirst.map((form) => form.replace(/[^A-Za-z0-9_]/g, "\\$&")).join("|"),
+    "g",
+  );
+  return <T>(value: T) => blank(value, pattern) as T;
+}
+
+/** The same value where nothing has to be blanked: most of what is read holds no secret, and there is much of it. */
+function blank(value: unknown, pattern: RegExp): unknown {
+  if (typeof value === "string") return value.replace(pattern, HIDDEN);
+  if (typeof value !== "object" || value === null) return value;
+  if (!Array.isArray(value) && Object.getPrototypeOf(value) !== Object.prototype) return value;
+  const changed = Object.entries(value).flatMap(([key, one]) => {
+    const blanked = blank(one, pattern);
+    return blanked === one ? [] : [[key, blanked] as const];
+  });
+  if (changed.length === 0) return value;
+  const copy = Array.isArray(value) ? [...value] : { ...value };
+  return Object.assign(copy, Object.fromEntries(changed));
 }

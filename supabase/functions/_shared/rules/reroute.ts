@@ -1,7 +1,16 @@
 /** A second look for deliveries that no row of `alert_config` took, or whose row's channel is dead. */
 import type { AlertRoute, DeliveryState, NewsEvent, UnroutableDelivery } from "../domain/delivery.ts";
 import { noRowTakes } from "./owed_deliveries.ts";
-import { hearsOf, routeAlert, type RoutedAlert, takes, takesProject, worstSeverity } from "./routing.ts";
+import {
+  hearsOf,
+  onePerTarget,
+  routeAlert,
+  type RoutedAlert,
+  sharesTarget,
+  takes,
+  takesProject,
+  worstSeverity,
+} from "./routing.ts";
 
 /** What becomes of an unroutable delivery. */
 export type Rerouting =
@@ -15,6 +24,9 @@ export type Rerouting =
  */
 export function reroute(delivery: UnroutableDelivery, configs: readonly AlertRoute[]): Rerouting {
   const { event, incidents } = delivery;
+  if (event === "acknowledged") {
+    return { kind: "cancel", reason: "Only the row that told of the incident can take its acknowledgement" };
+  }
   const open = incidents.some((incident) => incident.resolvedAt === null);
   if (event === "resolved" ? !delivery.toldBefore : !open) {
     return {
@@ -29,15 +41,22 @@ export function reroute(delivery: UnroutableDelivery, configs: readonly AlertRou
   };
   const rows = routeAlert(alert, configs);
   if (rows.length === 0) return { kind: "keep", reason: noRowTakes(alert) };
-  const fitting = rows.filter((row) => event === "test" || hearsOf(row, event));
+  const fitting = onePerTarget(rows.filter((row) => event === "test" || hearsOf(row, event)));
   if (fitting.length === 0) {
     return { kind: "cancel", reason: `No row of alert_config that takes this alert hears of "${event}"` };
   }
-  const covered = new Map(delivery.covered.map((other) => [other.alertConfigId, other.state]));
+  const states = new Map(delivery.covered.map((other) => [other.alertConfigId, other.state]));
+  // whichever of its rows told a target, it is told
+  const covered = (row: AlertRoute) => {
+    const known = configs.filter((other) => sharesTarget(other, row)).flatMap(({ id }) =>
+      states.get(id) ?? []
+    );
+    return known.find(isTold) ?? known[0];
+  };
   // what a row failed before it was set right is worth another try, unless somebody else has told it
-  const told = fitting.some(({ id }) => isTold(covered.get(id)));
-  const free = fitting.filter(({ id, dead }) =>
-    !covered.has(id) || (!told && !isTold(covered.get(id)) && dead === null)
+  const told = fitting.some((row) => isTold(covered(row)));
+  const free = fitting.filter((row) =>
+    covered(row) === undefined || (!told && !isTold(covered(row)) && row.dead === null)
   );
   if (free.length > 0) return { kind: "route", alertConfigIds: free.map(({ id }) => id) };
   if (told) {

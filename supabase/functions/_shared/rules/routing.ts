@@ -21,11 +21,11 @@ export interface RoutedAlert {
 /**
  * The enabled rows that an alert goes to at once, whatever they want to hear of it: those that its job asks for, or
  * else those that take its project and severity. Rows that take it only as an escalation come in where there are no
- * others. `info` is logged and reported, never sent.
+ * others. `info` is logged and reported, never sent. Several of them may send to one target: {@link routeNews}.
  */
 export function routeAlert<Row extends AlertRoute>(alert: RoutedAlert, rows: readonly Row[]): Row[] {
   if (alert.severity === "info") return [];
-  const asked = rows.filter((row) => row.enabled && isAskedFor(row, alert.alertChannel));
+  const asked = rowsAskedFor(alert, rows);
   if (asked.length > 0) return asked;
   const fitting = rows.filter((row) => takes(row, alert));
   const atOnce = fitting.filter((row) => !row.onlyEscalations && !escalatesTo(row, alert.severity));
@@ -33,6 +33,24 @@ export function routeAlert<Row extends AlertRoute>(alert: RoutedAlert, rows: rea
   const last = fitting.filter((row) => escalatesTo(row, alert.severity));
   const soonest = Math.min(...last.map((row) => row.escalationMinutes ?? Infinity));
   return last.filter((row) => row.escalationMinutes === soonest);
+}
+
+/** The rows that get one piece of news at once: of those that want to hear of it, one a target. */
+export function routeNews<Row extends AlertRoute>(
+  alert: RoutedAlert & { event: NewsEvent },
+  rows: readonly Row[],
+): Row[] {
+  return onePerTarget(routeAlert(alert, rows).filter((row) => hearsOf(row, alert.event)));
+}
+
+/** Of rows that send to one target, the first. */
+export function onePerTarget<Row extends AlertRoute>(rows: readonly Row[]): Row[] {
+  return rows.filter((row, index) => rows.findIndex((other) => sharesTarget(other, row)) === index);
+}
+
+/** Whether what either row sends arrives at the same place. */
+export function sharesTarget(a: AlertRoute, b: AlertRoute): boolean {
+  return a.id === b.id || a.targetKey === b.targetKey;
 }
 
 /** Whether an enabled row takes an alert's project and severity, be it only as an escalation. */
@@ -65,8 +83,21 @@ export function nameOfRow(row: Pick<AlertRoute, "name" | "channel">): string {
   return row.name === null ? row.channel : `"${row.name}" (${row.channel})`;
 }
 
-function isAskedFor(row: AlertRoute, alertChannel: string | null): boolean {
-  return alertChannel !== null && (row.name === alertChannel || row.channel === alertChannel);
+/**
+ * A name means the rows of that name. A channel means those of its rows that would take the alert; where none would,
+ * those for its project, and else all of them: a job that asks for a channel is told there.
+ */
+function rowsAskedFor<Row extends AlertRoute>(alert: RoutedAlert, rows: readonly Row[]): Row[] {
+  const { alertChannel, projectName } = alert;
+  if (alertChannel === null) return [];
+  const enabled = rows.filter((row) => row.enabled);
+  const ofChannel = enabled.filter((row) => row.channel === alertChannel);
+  const choices = [
+    enabled.filter((row) => row.name === alertChannel),
+    ofChannel.filter((row) => takes(row, alert)),
+    ofChannel.filter((row) => takesProject(row, projectName)),
+  ];
+  return choices.find((rows) => rows.length > 0) ?? ofChannel;
 }
 
 function isAsGraveAs(severity: Severity, least: Severity): boolean {

@@ -34,6 +34,47 @@ export function activeSilences(
   return { active: active.toSorted((a, b) => b.until - a.until), faults };
 }
 
+/** A time for which a silence holds; epoch milliseconds. `until` is `null` for one that nobody has ended. */
+export interface SilencePeriod {
+  from: number;
+  until: number | null;
+}
+
+/**
+ * The times at which a silence holds, from the one that holds now on, `count` at most.
+ *
+ * @throws what croner throws for a schedule or a time zone that it does not know.
+ */
+export function silencePeriods(silence: Silence, now: number, count: number): SilencePeriod[] {
+  const { startsAt, endsAt, schedule, durationMinutes } = silence;
+  if (endsAt !== null && now >= endsAt) return [];
+  if (schedule === null || durationMinutes === null) return [{ from: startsAt, until: endsAt }];
+  const duration = durationMinutes * MINUTE_MS;
+  const cron = cronOf(schedule, silence.timeZone);
+  const periods: SilencePeriod[] = [];
+  let begin = cron.nextRun(new Date(Math.max(now, startsAt) - duration));
+  while (begin !== null && periods.length < count) {
+    const from = Math.max(begin.getTime(), startsAt);
+    if (endsAt !== null && from >= endsAt) break;
+    periods.push({ from, until: Math.min(begin.getTime() + duration, endsAt ?? Infinity) });
+    begin = cron.nextRun(begin);
+  }
+  return periods;
+}
+
+/** What is wrong with the schedule of a silence, or `null`. */
+export function silenceScheduleFault(schedule: string, timeZone: string, now: number): string | null {
+  try {
+    return cronOf(schedule, timeZone).nextRun(new Date(now)) === null ? "never comes" : null;
+  } catch {
+    return "must be five cron fields: minute hour day month weekday, such as 0 2 * * 0";
+  }
+}
+
+function cronOf(schedule: string, timeZone: string): Cron {
+  return new Cron(schedule, { timezone: timeZone, mode: "5-part", paused: true });
+}
+
 /**
  * When a silence that holds now ends, or `null` where it does not hold.
  *
@@ -44,8 +85,7 @@ export function silencedUntil(silence: Silence, now: number): number | null {
   if (now < startsAt || (endsAt !== null && now >= endsAt)) return null;
   if (schedule === null || durationMinutes === null) return endsAt;
   const duration = durationMinutes * MINUTE_MS;
-  const cron = new Cron(schedule, { timezone: silence.timeZone, mode: "5-part", paused: true });
-  const begun = cron.nextRun(new Date(now - duration))?.getTime() ?? Infinity;
+  const begun = cronOf(schedule, silence.timeZone).nextRun(new Date(now - duration))?.getTime() ?? Infinity;
   return begun > now ? null : Math.min(begun + duration, endsAt ?? Infinity);
 }
 

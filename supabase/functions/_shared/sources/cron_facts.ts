@@ -11,8 +11,11 @@ import {
   runSession,
   type SuccessCheck,
 } from "../domain/facts.ts";
+import type { HttpReading } from "../domain/http.ts";
 import type { WatchedProject } from "../domain/project.ts";
 import { type ConnectOptions, withProject } from "./connect.ts";
+import { parseHttp, sqlOfHttp } from "./http_calls.ts";
+import { askReadOnly, isSessionOver } from "./read_only_query.ts";
 
 /** Where the last look ended, or that no runs are wanted at all. */
 export type ReadFrom =
@@ -23,6 +26,10 @@ export type ReadFrom =
     openRunIds: readonly number[];
     /** Success checks to ask after a job's new success, or in any case. */
     successChecks?: readonly SuccessCheckRequest[];
+    /** Lets the project know that the hub was here, where it wants to. */
+    heartbeat?: boolean;
+    /** Where reading of HTTP calls goes on; absent: nobody asks. */
+    http?: HttpReading;
   }
   | "jobs only";
 
@@ -33,6 +40,9 @@ export interface SuccessCheckRequest {
   /** `new success`: only where this look finds a successful run. */
   when: "new success" | "always";
 }
+
+/** Milliseconds that asking pg_net may take: its tables have one index between them. */
+const HTTP_TIMEOUT_MS = 4_000;
 
 const NO_RUNS = "select * from cron.job_run_details where false";
 
@@ -73,21 +83,33 @@ export function readCronFacts(
   limits: ReadLimits = DEFAULT_READ_LIMITS,
 ): Promise<CronFacts> {
   return withProject(project, connect, async (sql) => {
-    const first = parse(project, await ask(sql, sqlOfLook(from, limits), limits));
+    const reading = from === "jobs only" ? undefined : from.http;
+    const answer = await ask(
+      sql,
+      sqlOfLook(from, limits),
+      limits,
+      reading && sqlOfHttp(reading),
+    );
+    const first = parse(project, answer.facts);
+    const http = reading ? { http: parseHttp(answer.http) } : {};
     if (from === "jobs only") return toFacts(first, "next", [], true);
     const restored = from.cursor !== null && (first.maxRunId === null || first.maxRunId < from.cursor);
     if (restored) {
       const again = parse(
         project,
-        await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits),
+        (await ask(sql, sqlOfLook({ cursor: null, openRunIds: [] }, limits), limits)).facts,
       );
-      return toFacts(again, "restored", again.runs, true);
+      if (from.heartbeat === true && first.watchesHub) await leaveHeartbeat(sql);
+      return { ...toFacts(again, "restored", again.runs, true), ...http };
     }
     const { runs, complete } = from.cursor === null
       ? { runs: first.runs, complete: true }
       : await readOn(sql, project, first, limits);
     const facts = toFacts(first, from.cursor === null ? "first" : "next", runs, complete);
-    return { ...facts, successChecks: await askSuccessChecks(sql, from.successChecks ?? [], facts) };
+    const alive = from.heartbeat !== true || !first.watchesHub || await leaveHeartbeat(sql);
+    const stopped = alive ? null : LOST;
+    const successChecks = await askSuccessChecks(sql, from.successChecks ?? [], facts, stopped);
+    return { ...facts, ...http, successChecks };
   });
 }
 
@@ -98,7 +120,7 @@ async function readOn(sql: postgres.Sql, project: WatchedProject, first: Look, l
   for (let page = 1; full && page < limits.pages; page++) {
     const look = parse(
       project,
-      await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits),
+      (await ask(sql, sqlOfLook({ cursor: lastRunId(runs), openRunIds: [] }, limits), limits)).facts,
     );
     runs.push(...look.runs);
     full = look.runs.length === limits.pageRuns;
@@ -110,22 +132,57 @@ function lastRunId(runs: readonly CronRun[]): number | null {
   return runs.at(-1)?.runId ?? null;
 }
 
+/** Milliseconds that a project may take over the hub's heartbeat. */
+const HEARTBEAT_MS = 2_000;
+
+/**
+ * Calls the one function that may write on a project, the only statement of ours that is not read-only. Its failure is
+ * the project's to notice: it alerts when it has not heard of the hub.
+ *
+ * @returns Whether the session lives on.
+ */
+async function leaveHeartbeat(sql: postgres.Sql): Promise<boolean> {
+  const left = sql.unsafe(
+    `begin read write;
+     set local statement_timeout = ${HEARTBEAT_MS};
+     set local lock_timeout = ${HEARTBEAT_MS};
+     set local search_path = pg_catalog;
+     select monitoring_client.hub_was_here();
+     commit`,
+  ).simple();
+  return await left.then(() => true, async (error) => {
+    if (isSessionOver(error)) return false;
+    return await sql.unsafe("rollback").then(() => true, () => false);
+  });
+}
+
+/**
+ * Whether the project has that function and we may call it. Only one that runs as its owner: as any other it would do
+ * what somebody else wrote with our rights.
+ */
+const WATCHES_HUB = `exists (
+      select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname = 'monitoring_client' and p.proname = 'hub_was_here' and p.pronargs = 0 and p.prosecdef
+        and has_schema_privilege(n.oid, 'usage') and has_function_privilege(p.oid, 'execute'))`;
+
 /** Milliseconds that one success check may take, and all of a project together. */
 const SUCCESS_CHECK_MS = 5_000;
 const SUCCESS_CHECKS_MS = 30_000;
 
-/** Asks each check on its own: one that is wrong or slow is its own finding. */
+const LOST = "the connection was lost";
+
+/** Asks each check on its own: one that is wrong or slow is its own finding. `stopped`: why none is asked any more. */
 async function askSuccessChecks(
   sql: postgres.Sql,
   requests: readonly SuccessCheckRequest[],
   facts: CronFacts,
+  stopped: string | null,
 ): Promise<SuccessCheck[]> {
   const succeeded = new Set(
     [...facts.runs, ...facts.reread].filter((run) => run.status === "succeeded").map((run) => run.jobId),
   );
   const deadline = Date.now() + SUCCESS_CHECKS_MS;
   const answers: SuccessCheck[] = [];
-  let stopped: string | null = null;
   for (const { jobId, sql: query, when } of requests) {
     if (when === "new success" && !succeeded.has(jobId)) continue;
     if (stopped === null && Date.now() > deadline) stopped = "the checks before took too long";
@@ -134,49 +191,40 @@ async function askSuccessChecks(
       continue;
     }
     const { lost, ...answer } = await askSuccessCheck(sql, query);
-    if (lost) stopped = "the connection was lost";
+    if (lost) stopped = LOST;
     answers.push({ jobId, ...answer });
   }
   return answers;
 }
 
 interface SuccessAnswer extends Pick<SuccessCheck, "held" | "error"> {
-  /** The session is gone, and nothing may be written to it any more: the driver would throw where nobody can catch. */
+  /** The session is over. */
   lost: boolean;
 }
 
-/**
- * Asks through a cursor: Postgres declares one only for a query that writes nothing, and the extended protocol takes
- * one statement only, so that nothing in the text can end the read-only transaction around it.
- */
+const NOT_ONE_BOOLEAN = "it must answer one row with one boolean";
+const BOOLEAN_TYPE = 16;
+
 async function askSuccessCheck(sql: postgres.Sql, query: string): Promise<SuccessAnswer> {
-  let answer: SuccessAnswer;
-  try {
-    await sql.unsafe(`begin read only; set local statement_timeout = ${SUCCESS_CHECK_MS}`);
-    await sql.unsafe(`declare success_check no scroll cursor for ${query}`, [], ONE_STATEMENT);
-    // two rows are enough to see that it is not one
-    const rows: unknown[][] = await sql.unsafe("fetch 2 from success_check").values();
-    const [[held, ...more] = []] = rows;
-    answer = rows.length === 1 && more.length === 0 && typeof held === "boolean"
-      ? { held, error: null, lost: false }
-      : { held: null, error: "it must answer one row with one boolean", lost: false };
-  } catch (error) {
-    answer = isSessionOver(error)
-      ? { held: null, error: "the connection was lost while it was asked", lost: true }
-      : { held: null, error: error instanceof Error ? error.message : "it failed", lost: false };
+  const answer = await askReadOnly(sql, query, {
+    // two are enough to see that it is not one
+    rows: 2,
+    timeoutMs: SUCCESS_CHECK_MS,
+    fault: (columns) => columns.length === 1 && columns[0]?.type === BOOLEAN_TYPE ? null : NOT_ONE_BOOLEAN,
+  });
+  switch (answer.kind) {
+    case "lost":
+      return { held: null, error: "the connection was lost while it was asked", lost: true };
+    case "failed":
+      return { held: null, error: answer.error, lost: false };
+    case "rows": {
+      const [[held] = []] = answer.rows;
+      return answer.rows.length === 1 && typeof held === "boolean"
+        ? { held, error: null, lost: false }
+        : { held: null, error: NOT_ONE_BOOLEAN, lost: false };
+    }
   }
-  if (answer.lost) return answer;
-  return await sql.unsafe("rollback").then(() => answer, () => ({ ...answer, lost: true }));
 }
-
-/** Anything but an error that the server answered and lived on after. */
-function isSessionOver(error: unknown): boolean {
-  const severity = typeof error === "object" && error !== null && "severity" in error ? error.severity : null;
-  return severity !== "ERROR";
-}
-
-/** Keeps the driver from the simple protocol, which it takes for texts without parameters; its types lack the option. */
-const ONE_STATEMENT = { simple: false } as postgres.UnsafeQueryOptions;
 
 const look = z.object({
   now: z.number(),
@@ -190,6 +238,7 @@ const look = z.object({
   reread: z.array(cronRun),
   sessions: z.array(runSession),
   maxRunId: z.number().int().nullable(),
+  watchesHub: z.boolean(),
 });
 type Look = z.infer<typeof look>;
 
@@ -250,8 +299,15 @@ function isBefore(version: string | null, { major, minor }: typeof TIME_ZONE_SIN
   return Number(ofMajor) < major || (Number(ofMajor) === major && Number(ofMinor) < minor);
 }
 
+/** What one round trip brought back. */
+interface Answer {
+  facts: unknown;
+  /** What the further statements answered, which may see no more than the first one did. */
+  http: string | null | undefined;
+}
+
 /** Begins, bounds and ends the transaction in the one simple-protocol round trip that also asks. */
-async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promise<unknown> {
+async function ask(sql: postgres.Sql, query: string, limits: ReadLimits, further = ""): Promise<Answer> {
   const results = await sql.unsafe(
     `begin transaction isolation level repeatable read, read only;
      set local statement_timeout = ${integer(limits.statementTimeoutMs)};
@@ -259,10 +315,13 @@ async function ask(sql: postgres.Sql, query: string, limits: ReadLimits): Promis
      set local row_security = off;
      set local search_path = pg_catalog;
      ${query};
+     ${further === "" ? "" : `set local statement_timeout = ${HTTP_TIMEOUT_MS}; ${further};`}
      commit`,
-  ).simple() as unknown as { facts?: unknown }[][];
-  const row = results.flat().find((candidate) => candidate?.facts !== undefined);
-  return typeof row?.facts === "string" ? JSON.parse(row.facts) : row?.facts;
+  ).simple() as unknown as { facts?: unknown; http?: string | null }[][];
+  const rows = results.flat();
+  const facts = rows.find((candidate) => candidate?.facts !== undefined)?.facts;
+  const http = rows.find((candidate) => candidate?.http !== undefined)?.http;
+  return { facts: typeof facts === "string" ? JSON.parse(facts) : facts, http };
 }
 
 /** Numbers go into the text itself, since the simple protocol takes no parameters. */
@@ -308,7 +367,8 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
     'runs', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from runs d),
     'reread', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from reread d),
     'sessions', ${SESSIONS},
-    'maxRunId', (select max(runid) from cron.job_run_details))::text as facts`;
+    'maxRunId', (select max(runid) from cron.job_run_details),
+    'watchesHub', ${WATCHES_HUB})::text as facts`;
 }
 
 /** Younger than this, a launcher that is there may be about to die, and one that is not there about to start. */

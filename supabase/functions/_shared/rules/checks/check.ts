@@ -1,5 +1,6 @@
 /** What a check is: a pure function from all that is known of one job to a verdict, or nothing. */
 import type { CronRun, CronSettings, RunSession, SuccessCheck } from "../../domain/facts.ts";
+import type { CommandWarning, RecentCall } from "../../domain/http.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../../domain/hub.ts";
 import type { IncidentDetail } from "../../domain/incident.ts";
 import type { Severity } from "../../domain/job.ts";
@@ -42,6 +43,10 @@ export interface JobView {
   open: { run: CronRun; since: number; session: RunSession | null } | null;
   /** What the job's success check answered at this look; `null`: it was not asked. */
   successCheck: SuccessCheck | null;
+  /** What became of the HTTP calls of the last runs, newest last; `waiting`: some of the newest have not ended. */
+  calls: { recent: RecentCall[]; waiting: boolean };
+  /** What is doubtful about the command. */
+  warnings: readonly CommandWarning[];
   /** Whether every slot of `cron.max_running_jobs` is taken. */
   saturated: boolean;
   /** The job's unresolved incident, so that counts and what nobody can see go on; not one that is merely degraded. */
@@ -73,7 +78,7 @@ export interface Check {
 }
 
 /** Codes of verdicts that leave the job working: told at the lowest severity, in an incident of their own kind. */
-const DEGRADED_CODES: ReadonlySet<string> = new Set(["overrun", "slow", "never_fires"]);
+const DEGRADED_CODES: ReadonlySet<string> = new Set(["overrun", "slow", "never_fires", "http_cannot_work"]);
 
 /** Whether an incident of this code is about something `degraded`. */
 export function isDegraded(code: string): boolean {

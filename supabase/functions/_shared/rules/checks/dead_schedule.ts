@@ -10,7 +10,9 @@ export const deadSchedule: Check = {
         code: "schedule_invalid",
         gravity: "outage",
         status: "unknown",
-        summary: `pg_cron never runs it: ${faultMessage(view.job.schedule ?? "", view.schedule)}`,
+        summary: `${
+          view.job.jobType === "pg_cron" ? "pg_cron never runs it" : "nobody can say when it is due"
+        }: ${faultMessage(view.job.schedule ?? "", view.schedule)}`,
         detail: {},
       };
     }

@@ -6,6 +6,8 @@ import type { Check } from "./check.ts";
 import { criteria } from "./criteria.ts";
 import { deadSchedule } from "./dead_schedule.ts";
 import { failed } from "./failed.ts";
+import { httpCalls } from "./http_calls.ts";
+import { httpCannotWork } from "./http_cannot_work.ts";
 import { missed } from "./missed.ts";
 import { neverRan } from "./never_ran.ts";
 import { overrun } from "./overrun.ts";
@@ -18,7 +20,9 @@ export const checks: readonly Check[] = [
   neverRan,
   missed,
   failed,
+  httpCalls,
   criteria,
   overrun,
   slow,
+  httpCannotWork,
 ];

@@ -1,4 +1,4 @@
-/** Overrun: runs take longer than the time between two of them, so that pg_cron queues them ever later. */
+/** Overrun: runs take longer than the time between two of them: pg_cron queues them ever later, elsewhere they overlap. */
 import { durationsOf } from "../runtime.ts";
 import { formatDuration } from "../text.ts";
 import type { Check } from "./check.ts";
@@ -21,7 +21,7 @@ export const overrun: Check = {
       gravity: "degraded",
       summary: `runs take ${formatDuration(shortest)} and more, and are due every ${
         formatDuration(intervalMs)
-      }: pg_cron queues them`,
+      }${view.job.jobType === "pg_cron" ? ": pg_cron queues them" : ""}`,
       detail: {
         cause: view.saturated
           ? `all ${view.settings.maxRunningJobs} places of cron.max_running_jobs are taken`

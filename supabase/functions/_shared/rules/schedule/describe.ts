@@ -28,12 +28,21 @@ export function describeSchedule(schedule: Schedule): string {
     case "cron":
       return describeCron(schedule);
     case "interval":
-      return schedule.seconds === 1 ? "every second" : `every ${schedule.seconds} seconds`;
+      return describeInterval(schedule.seconds);
     case "reboot":
       return "once, when the server starts";
     case "invalid":
       return `never: ${schedule.reason}`;
   }
+}
+
+function describeInterval(seconds: number): string {
+  const [size, unit] = seconds % 3600 === 0
+    ? [3600, "hour"]
+    : seconds % 60 === 0
+    ? [60, "minute"]
+    : [1, "second"];
+  return seconds === size ? `every ${unit}` : `every ${seconds / size} ${unit}s`;
 }
 
 function describeCron(cron: CronSchedule): string {

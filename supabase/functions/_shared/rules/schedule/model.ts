@@ -53,13 +53,15 @@ export interface CronSchedule {
   wild: boolean;
   /** pg_cron before 1.5 knows no `cron.timezone`. */
   alwaysGmt: boolean;
+  /** Where the clock is set back, a local time comes twice: as other crons than pg_cron do, run a fixed one only once. */
+  onceInOverlap?: boolean;
   warnings: readonly ScheduleWarning[];
 }
 
 /** `N seconds`: counted from the last start, so it has no slots of its own. */
 export interface IntervalSchedule {
   kind: "interval";
-  /** 1 to 59. */
+  /** 1 to 59 in pg_cron; as long as a person says where a job runs elsewhere. */
   seconds: number;
   warnings: readonly ScheduleWarning[];
 }

@@ -4,7 +4,7 @@
  * span runs a local time of the gap never and one of the overlap twice.
  */
 import type { CronSchedule, Schedule } from "./model.ts";
-import { findTimeZone, spanAt, type TimeZone } from "./zone.ts";
+import { findTimeZone, type Span, spanAt, type TimeZone } from "./zone.ts";
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
@@ -169,10 +169,16 @@ function eachCronSlot(matcher: Matcher, zone: TimeZone, after: number, until: nu
     if (day === null) return;
     instant = Math.max(instant, day * dayMs - maxOffsetMs);
     const span = spanAt(zone, instant);
+    if (matcher.onceInOverlap) instant = Math.max(instant, span.from + overlapMs(zone, span));
     const last = Math.min(lastInstant, span.until - minuteMs);
     if (!eachSlotInSpan(matcher, zone, instant, last, span.offsetMs, visit)) return;
     instant = span.until;
   }
+}
+
+/** How much of a span's beginning shows the wall clock of the span before once more. */
+function overlapMs(zone: TimeZone, span: Span): number {
+  return Math.max(0, spanAt(zone, span.from - minuteMs).offsetMs - span.offsetMs);
 }
 
 /** Both ends are full minutes and inclusive. Answers whether more is wanted. */
@@ -217,6 +223,7 @@ interface Matcher {
   daysOfWeek: number;
   lastDayOfMonth: boolean;
   bothDays: boolean;
+  onceInOverlap: boolean;
 }
 
 const matchers = new WeakMap<CronSchedule, Matcher>();
@@ -232,6 +239,8 @@ function matcherOf(cron: CronSchedule): Matcher {
       daysOfWeek: maskOf(cron.daysOfWeek),
       lastDayOfMonth: cron.lastDayOfMonth,
       bothDays: cron.daysCombine === "and",
+      // what is wild goes by real time
+      onceInOverlap: cron.onceInOverlap === true && !cron.wild,
     };
     matchers.set(cron, matcher);
   }
