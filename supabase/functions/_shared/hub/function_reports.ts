@@ -1,6 +1,6 @@
 /** Writes what projects report of their functions: executions, and the counts of a log drain. */
 import type postgres from "postgres";
-import type { DrainedMinute, ReportedExecution } from "../domain/report.ts";
+import type { DrainedMinute, ReportedExecution } from "../domain/function_report.ts";
 import { hubError } from "./client.ts";
 import { toJson } from "./record.ts";
 
