@@ -93,6 +93,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   };
 }
 
+/** Where the hub is and what it calls itself: all that a receiver of reports needs of {@link readConfig}. */
+export function readHubAddress(
+  env: Readonly<Record<string, string | undefined>>,
+): { databaseUrl: string; caCert: string | null; hubProjectName: string } {
+  const { hubDatabaseUrl, postgresCaCert, hubProjectName } = readConfig(env);
+  return { databaseUrl: hubDatabaseUrl, caCert: postgresCaCert, hubProjectName };
+}
+
 function readProjects(env: Readonly<Record<string, string | undefined>>) {
   const list: WatchedProject[] = [];
   const faults: string[] = [];

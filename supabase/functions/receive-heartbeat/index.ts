@@ -15,6 +15,7 @@ const useHub = shareHub(() => {
 
 const deps: PingDeps = {
   receive: (ping) => useHub((sql) => receivePing(sql, ping)),
+  secrets: () => readConfig(Deno.env.toObject()).secrets,
   unknownCallers: createUnknownCallers(),
   clock: systemClock,
   log: createLog({ function: "receive-heartbeat" }),
