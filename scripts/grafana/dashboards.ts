@@ -78,9 +78,13 @@ const FOLDER = new URL("../../docs/grafana/dashboards/", import.meta.url);
  * @throws {z.ZodError} where one is not what we rely on.
  */
 export async function readDashboards(): Promise<{ file: string; dashboard: Dashboard }[]> {
-  const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) => name.endsWith(".json"));
-  return await Promise.all(files.sort().map(async (file) => ({
-    file,
-    dashboard: dashboard.parse(JSON.parse(await Deno.readTextFile(new URL(file, FOLDER)))),
-  })));
+  const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".json")
+  );
+  return await Promise.all(
+    files.sort().map(async (file) => ({
+      file,
+      dashboard: dashboard.parse(JSON.parse(await Deno.readTextFile(new URL(file, FOLDER)))),
+    })),
+  );
 }

@@ -12,7 +12,18 @@ export interface Frame {
   step: number;
 }
 
-const PALETTE = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#705da0", "#37872d", "#fade2a"];
+const PALETTE = [
+  "#73bf69",
+  "#f2cc0c",
+  "#8ab8ff",
+  "#ff780a",
+  "#f2495c",
+  "#5794f2",
+  "#b877d9",
+  "#705da0",
+  "#37872d",
+  "#fade2a",
+];
 const NAMED: Readonly<Record<string, string>> = {
   green: "#73bf69",
   red: "#f2495c",
@@ -57,12 +68,17 @@ function drawLines(panel: Panel, lines: Line[], frame: Frame): string {
   const bars = drawStyle === "bars";
   const legend = Math.min(lines.length, 6) * 15;
   const height = frame.height - BELOW - legend - 8;
-  const stacked = stacking?.mode === "normal" ? stack(lines) : lines.map((line) => ({ ...line, floor: null }));
+  const stacked = stacking?.mode === "normal"
+    ? stack(lines)
+    : lines.map((line) => ({ ...line, floor: null }));
   const values = stacked.flatMap(({ points }) => points.flatMap(({ value }) => value ?? []));
   const [low, high] = rangeOf(values, panel.fieldConfig.defaults.min ?? (bars ? 0 : undefined));
   const y = (value: number) => 4 + height * (1 - (value - low) / (high - low));
   const x = (at: Date) => LEFT + (frame.width - LEFT - 8) * share(at, frame);
-  const width = Math.max(1, (frame.width - LEFT) * frame.step * 850 / (frame.to.getTime() - frame.from.getTime()));
+  const width = Math.max(
+    1,
+    (frame.width - LEFT) * frame.step * 850 / (frame.to.getTime() - frame.from.getTime()),
+  );
   const shapes = stacked.map((line, index) => {
     const colour = colourOf(panel, line.name, index);
     const known = line.points.flatMap(({ at, value }, i) => value === null ? [] : [{ at, value, i }]);
@@ -73,21 +89,25 @@ function drawLines(panel: Panel, lines: Line[], frame: Frame): string {
     }
     return known.map(({ at, value, i }) => {
       const floor = y(line.floor?.[i] ?? 0);
-      return `<rect x="${round(Math.max(LEFT, x(at)))}" y="${round(y(value))}" width="${round(width)}" height="${
-        round(Math.max(0, floor - y(value)))
-      }" fill="${colour}"/>`;
+      return `<rect x="${round(Math.max(LEFT, x(at)))}" y="${round(y(value))}" width="${
+        round(width)
+      }" height="${round(Math.max(0, floor - y(value)))}" fill="${colour}"/>`;
     }).join("");
   });
   const limits = (panel.fieldConfig.defaults.thresholds?.steps ?? []).filter(({ value }) =>
     value !== null && value > low && value < high
   ).map(({ value, color }) =>
-    `<line x1="${LEFT}" x2="${frame.width - 8}" y1="${round(y(value ?? 0))}" y2="${round(y(value ?? 0))}" stroke="${
-      NAMED[color] ?? color
-    }" stroke-dasharray="5 4"/>`
+    `<line x1="${LEFT}" x2="${frame.width - 8}" y1="${round(y(value ?? 0))}" y2="${
+      round(y(value ?? 0))
+    }" stroke="${NAMED[color] ?? color}" stroke-dasharray="5 4"/>`
   );
   const ticks = [low, (low + high) / 2, high].map((value) =>
-    `<text x="${LEFT - 6}" y="${round(y(value)) + 4}" text-anchor="end">${escape(withUnit(value, panel))}</text>` +
-    `<line x1="${LEFT}" x2="${frame.width - 8}" y1="${round(y(value))}" y2="${round(y(value))}" class="grid"/>`
+    `<text x="${LEFT - 6}" y="${round(y(value)) + 4}" text-anchor="end">${
+      escape(withUnit(value, panel))
+    }</text>` +
+    `<line x1="${LEFT}" x2="${frame.width - 8}" y1="${round(y(value))}" y2="${
+      round(y(value))
+    }" class="grid"/>`
   );
   const keys = lines.slice(0, 6).map(({ name, points }, index) =>
     `<text x="${LEFT + 14}" y="${frame.height - legend + 10 + 15 * index}">${escape(name)} · ${
@@ -121,9 +141,11 @@ function drawHistory(lines: Line[], frame: Frame): string {
   const cells = lines.map(({ name, points }, index) =>
     `<text x="${left - 8}" y="${round(row * (index + 0.5) + 4)}" text-anchor="end">${escape(name)}</text>` +
     points.map(({ at, value }) =>
-      `<rect x="${round(left + (frame.width - left) * share(at, frame))}" y="${round(row * index + 1)}" width="${
-        round(width)
-      }" height="${round(row - 3)}" fill="${NAMED[STATUS_COLOURS[value ?? 1] ?? "purple"]}"/>`
+      `<rect x="${round(left + (frame.width - left) * share(at, frame))}" y="${
+        round(row * index + 1)
+      }" width="${round(width)}" height="${round(row - 3)}" fill="${
+        NAMED[STATUS_COLOURS[value ?? 1] ?? "purple"]
+      }"/>`
     ).join("")
   );
   return svg(frame, [...cells, ...hours(frame, frame.height - 4, left)]);
@@ -139,7 +161,9 @@ function drawHeatmap(lines: Line[], frame: Frame): string {
       points.filter(({ value }) => (value ?? 0) > 0).map(({ at, value }) =>
         `<rect x="${round(LEFT + (frame.width - LEFT) * share(at, frame))}" y="${round(y)}" width="${
           round(width)
-        }" height="${round(row - 1)}" fill="hsl(${round(240 - 240 * Math.sqrt((value ?? 0) / most))} 75% 55%)"/>`
+        }" height="${round(row - 1)}" fill="hsl(${
+          round(240 - 240 * Math.sqrt((value ?? 0) / most))
+        } 75% 55%)"/>`
       ).join("");
   });
   return svg(frame, [...cells, ...hours(frame, frame.height - 4)]);
@@ -147,18 +171,18 @@ function drawHeatmap(lines: Line[], frame: Frame): string {
 
 function drawNumber(panel: Panel, value: number, frame: Frame): string {
   const colour = thresholdColour(panel, value);
-  const text = `<text x="${frame.width / 2}" y="${frame.height / 2 + 14}" text-anchor="middle" style="font-size:34px;fill:${colour}">${
-    escape(withUnit(value, panel))
-  }</text>`;
+  const text = `<text x="${frame.width / 2}" y="${
+    frame.height / 2 + 14
+  }" text-anchor="middle" style="font-size:34px;fill:${colour}">${escape(withUnit(value, panel))}</text>`;
   if (panel.type === "stat") return svg(frame, [text]);
   const part = Math.min(1, value / (panel.fieldConfig.defaults.max ?? 100));
   const radius = Math.min(frame.width / 2, frame.height) * 0.72;
   const arc = (until: number, stroke: string) => {
     const angle = Math.PI * (1 - until);
     const [cx, cy] = [frame.width / 2, frame.height * 0.82];
-    return `<path d="M ${cx - radius} ${cy} A ${radius} ${radius} 0 0 1 ${round(cx + radius * Math.cos(angle))} ${
-      round(cy - radius * Math.sin(angle))
-    }" fill="none" stroke="${stroke}" stroke-width="18"/>`;
+    return `<path d="M ${cx - radius} ${cy} A ${radius} ${radius} 0 0 1 ${
+      round(cx + radius * Math.cos(angle))
+    } ${round(cy - radius * Math.sin(angle))}" fill="none" stroke="${stroke}" stroke-width="18"/>`;
   };
   return svg(frame, [arc(1, "#2c3235"), arc(part, colour), text]);
 }
@@ -170,13 +194,15 @@ function drawPie(panel: Panel, { rows }: Result, frame: Frame): string {
   let before = 0;
   const parts = rows.map(([name, value], index) => {
     const part = Number(value) / sum;
-    const ring = `<circle cx="${frame.width * 0.27}" cy="${frame.height / 2}" r="${radius * 0.7}" fill="none" stroke="${
-      colourOf(panel, String(name), index)
-    }" stroke-width="${radius * 0.55}" stroke-dasharray="${part * around} ${around}" stroke-dashoffset="${-before * around}"/>`;
+    const ring = `<circle cx="${frame.width * 0.27}" cy="${frame.height / 2}" r="${
+      radius * 0.7
+    }" fill="none" stroke="${colourOf(panel, String(name), index)}" stroke-width="${
+      radius * 0.55
+    }" stroke-dasharray="${part * around} ${around}" stroke-dashoffset="${-before * around}"/>`;
     before += part;
-    return `${ring}<text x="${frame.width * 0.56}" y="${26 + 18 * index}" style="fill:${colourOf(panel, String(name), index)}">${
-      escape(`${name}: ${withUnit(Number(value), panel)} (${round(100 * part)} %)`)
-    }</text>`;
+    return `${ring}<text x="${frame.width * 0.56}" y="${26 + 18 * index}" style="fill:${
+      colourOf(panel, String(name), index)
+    }">${escape(`${name}: ${withUnit(Number(value), panel)} (${round(100 * part)} %)`)}</text>`;
   });
   return svg(frame, parts);
 }
@@ -187,14 +213,18 @@ function drawBars(panel: Panel, { fields, rows }: Result, frame: Frame): string 
   const most = Math.max(...rows.flatMap((row) => row.slice(1).map(Number)), 1);
   const row = (frame.height - 6) / Math.max(1, rows.length);
   const bars = rows.map(([name, ...values], index) =>
-    `<text x="${left - 8}" y="${round(row * (index + 0.5) + 4)}" text-anchor="end">${escape(String(name))}</text>` +
+    `<text x="${left - 8}" y="${round(row * (index + 0.5) + 4)}" text-anchor="end">${
+      escape(String(name))
+    }</text>` +
     values.map((value, which) => {
       const width = (frame.width - left - 40) * Number(value) / most;
       const y = row * index + which * (row - 4) / values.length;
       return `<rect x="${left}" y="${round(y)}" width="${round(width)}" height="${
         round((row - 4) / values.length - 1)
       }" fill="${colourOf(panel, numbers[which]?.name ?? "", which)}"/>` +
-        (Number(value) > 0 ? `<text x="${round(left + width + 6)}" y="${round(y + 11)}">${value}</text>` : "");
+        (Number(value) > 0
+          ? `<text x="${round(left + width + 6)}" y="${round(y + 11)}">${value}</text>`
+          : "");
     }).join("")
   );
   return svg(frame, bars);
@@ -203,9 +233,13 @@ function drawBars(panel: Panel, { fields, rows }: Result, frame: Frame): string 
 function drawTable({ fields, rows }: Result): string {
   const head = fields.map(({ name }) => `<th>${escape(name)}</th>`).join("");
   const body = rows.slice(0, 60).map((row) =>
-    `<tr>${row.map((value) => `<td class="${escape(String(value))}">${escape(cell(value))}</td>`).join("")}</tr>`
+    `<tr>${
+      row.map((value) => `<td class="${escape(String(value))}">${escape(cell(value))}</td>`).join("")
+    }</tr>`
   );
-  return `<div class="table"><table><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table></div>`;
+  return `<div class="table"><table><thead><tr>${head}</tr></thead><tbody>${
+    body.join("")
+  }</tbody></table></div>`;
 }
 
 function cell(value: unknown): string {
@@ -221,9 +255,9 @@ function svg({ width, height }: Frame, parts: string[]): string {
 function hours(frame: Frame, y: number, left = LEFT): string[] {
   return [0.1, 0.3, 0.5, 0.7, 0.9].map((part) => {
     const at = new Date(frame.from.getTime() + part * (frame.to.getTime() - frame.from.getTime()));
-    return `<text x="${round(left + (frame.width - left) * part)}" y="${y}" text-anchor="middle" class="axis">${
-      at.toISOString().slice(11, 16)
-    }</text>`;
+    return `<text x="${
+      round(left + (frame.width - left) * part)
+    }" y="${y}" text-anchor="middle" class="axis">${at.toISOString().slice(11, 16)}</text>`;
   });
 }
 
@@ -246,7 +280,8 @@ function thresholdColour(panel: Panel, value: number): string {
 function colourOf(panel: Panel, name: string, index: number): string {
   const override = panel.fieldConfig.overrides.find(({ matcher }) => matcher.options === name);
   const fixed = override?.properties.find(({ id }) => id === "color")?.value;
-  return NAMED[fixedColour.safeParse(fixed).data?.fixedColor ?? ""] ?? PALETTE[index % PALETTE.length] ?? "#8ab8ff";
+  return NAMED[fixedColour.safeParse(fixed).data?.fixedColor ?? ""] ?? PALETTE[index % PALETTE.length] ??
+    "#8ab8ff";
 }
 
 function withUnit(value: number, { fieldConfig: { defaults: { unit, decimals } } }: Panel): string {
@@ -259,9 +294,7 @@ function withUnit(value: number, { fieldConfig: { defaults: { unit, decimals } }
   };
   switch (unit) {
     case "s":
-      return value < 60
-        ? `${fixed(value)} s`
-        : scaled([[86400, " d"], [3600, " h"], [60, " min"]]);
+      return value < 60 ? `${fixed(value)} s` : scaled([[86400, " d"], [3600, " h"], [60, " min"]]);
     case "bytes":
       return scaled([[2 ** 30, " GiB"], [2 ** 20, " MiB"], [1024, " KiB"]]);
     case "percent":
@@ -279,5 +312,8 @@ function round(value: number): number {
 
 /** Text as HTML. */
 export function escape(text: string): string {
-  return text.replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign] ?? sign);
+  return text.replace(
+    /[&<>"]/g,
+    (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign] ?? sign,
+  );
 }

@@ -76,7 +76,10 @@ export function lacks(panel: Panel, { fields, rows }: Result): string[] {
     need(fields[0]?.name === "time" && count("time") === 1, 'no single column "time" in front');
     need(fields.every(({ name, type }) => type !== "string" || name === "metric"), "text that is no metric");
     need(isAscending(rows.map(([time]) => time)), "not in the order of time");
-    need(panel.type === "heatmap" ? count("number") > 1 && count("string") === 0 : count("number") > 0, "no numbers");
+    need(
+      panel.type === "heatmap" ? count("number") > 1 && count("string") === 0 : count("number") > 0,
+      "no numbers",
+    );
   } else {
     need(panel.targets[0]?.format === "table", "not a table");
   }
@@ -85,7 +88,10 @@ export function lacks(panel: Panel, { fields, rows }: Result): string[] {
     need(rows[0]?.[0] !== null, "no number");
   }
   if (panel.type === "piechart" || panel.type === "barchart") {
-    need(fields[0]?.type === "string" && count("number") === fields.length - 1, "not names and their numbers");
+    need(
+      fields[0]?.type === "string" && count("number") === fields.length - 1,
+      "not names and their numbers",
+    );
     need(panel.type === "barchart" || fields.length === 2, "more than one number a name");
   }
   return faults;
@@ -96,7 +102,9 @@ function isAscending(times: readonly unknown[]): boolean {
 }
 
 /** The lines of a time series: one of each metric, or of each column of numbers. */
-export function seriesOf({ fields, rows }: Result): { name: string; points: { at: Date; value: number | null }[] }[] {
+export function seriesOf(
+  { fields, rows }: Result,
+): { name: string; points: { at: Date; value: number | null }[] }[] {
   const metric = fields.findIndex(({ name }) => name === "metric");
   const lines = new Map<string, { at: Date; value: number | null }[]>();
   for (const row of rows) {

@@ -99,7 +99,11 @@ Deno.test("ids are unique, panels stay on the grid and apart, and all read the o
     const ids = dashboard.panels.map(({ id }) => id);
     assert.deepEqual(ids, [...new Set(ids)], file);
     assert.deepEqual(offGrid(dashboard), [], file);
-    const sources = [...dashboard.panels, ...dashboard.templating.list, ...dashboard.panels.flatMap((p) => p.targets)]
+    const sources = [
+      ...dashboard.panels,
+      ...dashboard.templating.list,
+      ...dashboard.panels.flatMap((p) => p.targets),
+    ]
       .map(({ datasource }) => datasource);
     assert.ok(sources.every((source) => source.uid === uid && source.type === type), file);
   }
@@ -107,7 +111,9 @@ Deno.test("ids are unique, panels stay on the grid and apart, and all read the o
 
 function offGrid({ panels }: Dashboard): string[] {
   const overlaps = panels.flatMap((a, index) =>
-    panels.slice(index + 1).filter((b) => overlap(a.gridPos, b.gridPos)).map((b) => `${a.title} lies on ${b.title}`)
+    panels.slice(index + 1).filter((b) => overlap(a.gridPos, b.gridPos)).map((b) =>
+      `${a.title} lies on ${b.title}`
+    )
   );
   const outside = panels.filter(({ gridPos: { x, y, w, h } }) =>
     x < 0 || y < 0 || w < 1 || h < 1 || x + w > COLUMNS
@@ -125,7 +131,12 @@ Deno.test("the data source opens as many connections as the role may have, and v
     select rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolconnlimit, rolconfig
     from pg_roles where rolname = 'grafana_reader'`;
   assert.equal(role?.rolconnlimit, 5);
-  assert.deepEqual([role.rolsuper, role.rolbypassrls, role.rolcreaterole, role.rolcreatedb], [false, false, false, false]);
+  assert.deepEqual([role.rolsuper, role.rolbypassrls, role.rolcreaterole, role.rolcreatedb], [
+    false,
+    false,
+    false,
+    false,
+  ]);
   assert.ok(role.rolconfig.includes("statement_timeout=20s"));
   assert.ok(role.rolconfig.includes("default_transaction_read_only=on"));
   const source = await Deno.readTextFile(new URL("datasources/supabase_job_monitor.yaml", PROVISIONING));
