@@ -18,6 +18,7 @@ const ROOMS: readonly [room: string, files: RegExp][] = [
   ["guard", /^_shared\/channels\/url_guard\.ts$/],
   ["deliver", /^_shared\/channels\/deliver\.ts$/],
   ["channels", /^_shared\/channels\//],
+  ["reports", /^_shared\/http\/(error_reports|sentry)\.ts$/],
   ["http", /^_shared\/http\//],
   ["base", /^_shared\/(errors|log|clock)\.ts$/],
   ["database", /^_shared\/(database|secure_socket)\.ts$/],
@@ -40,7 +41,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   database: ["database", "npm:postgres", "node"],
   base: ["base", "rules"],
   config: ["config", "domain", "base", "npm:zod"],
-  http: ["http", "base", "npm:zod", "npm:@supabase/server"],
+  reports: ["reports", "http", "base", "config", "rules", "deliver"],
+  http: ["http", "reports", "base", "npm:zod", "npm:@supabase/server"],
   function: [
     "function",
     "base",
@@ -56,11 +58,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "npm:zod",
     "npm:postgres",
   ],
-  index: ["function", "base", "config", "domain", "hub", "http"],
+  index: ["function", "base", "config", "domain", "hub", "http", "reports"],
 };
 
-/** Who may name the environment or serve; and the one room that needs Deno's own TLS. */
-const MAY_TOUCH_DENO = new Set(["index", "database"]);
+/** Who may name the environment or serve; the one room that needs Deno's own TLS; and what reports errors of all of them. */
+const MAY_TOUCH_DENO = new Set(["index", "database", "reports"]);
 
 interface ModuleInfo {
   specifier: string;

@@ -1,6 +1,9 @@
 /** The wrapper around other people's functions: what it reports, and above all what it leaves alone. */
 import assert from "node:assert/strict";
-import { executionReport, type ReportedExecution } from "../../supabase/functions/_shared/domain/report.ts";
+import {
+  executionReport,
+  type ReportedExecution,
+} from "../../supabase/functions/_shared/domain/function_report.ts";
 import { type ExecutionLogOptions, withExecutionLog } from "../../supabase/functions/with_execution_log.ts";
 import { waitFor } from "../support/wait_for.ts";
 

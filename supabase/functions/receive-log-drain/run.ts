@@ -2,7 +2,7 @@
 import type postgres from "postgres";
 import { AppError } from "../_shared/errors.ts";
 import { isGzip, readStream, unpack } from "../_shared/http/read_stream.ts";
-import { recordDrained } from "../_shared/hub/reports.ts";
+import { recordDrained } from "../_shared/hub/function_reports.ts";
 import { digestOf, mayBeToken, projectOfToken, refused } from "../_shared/hub/report_tokens.ts";
 import { countDrained, type DrainedBatch } from "../_shared/rules/drained_events.ts";
 

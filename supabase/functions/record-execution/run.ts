@@ -1,9 +1,9 @@
 /** Takes a report of executions: token, body, redaction, one row an execution. */
 import type postgres from "postgres";
-import { executionReport, type ReportedExecution } from "../_shared/domain/report.ts";
+import { executionReport, type ReportedExecution } from "../_shared/domain/function_report.ts";
 import { AppError } from "../_shared/errors.ts";
 import { parseBody, readBytes } from "../_shared/http/read_body.ts";
-import { recordExecutions } from "../_shared/hub/reports.ts";
+import { recordExecutions } from "../_shared/hub/function_reports.ts";
 import { mayBeToken, projectOfToken, refused } from "../_shared/hub/report_tokens.ts";
 import { redact } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";

@@ -124,7 +124,9 @@ function eventOf(message: Message): Record<string, unknown> {
       summary: fit([message.title, message.cause].map(oneLine).filter(Boolean).join(". "), LIMITS.summary) ||
         "Alert",
       source: word(project) ?? CLIENT,
-      severity: message.event === "test" ? "info" : SEVERITIES[message.severity],
+      severity: message.event === "test" || message.event === "report"
+        ? "info"
+        : SEVERITIES[message.severity],
       timestamp: message.at.toISOString(),
       ...named("component", subject),
       ...named("group", project),

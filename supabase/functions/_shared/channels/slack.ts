@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
 import { httpsUrl } from "../rules/links.ts";
 import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
+import { reportMail } from "../rules/report_html.ts";
+import { reportBlocks } from "../rules/report_slack.ts";
 import { clean, cut, formatUtc, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -39,6 +41,7 @@ export const slack: Channel<z.infer<typeof target>> = {
   paceMs: 1_050,
   target,
   render: (message) => ({ body: bodyOf(message), plain: renderPlain(message) }),
+  renderReport: (report) => ({ body: reportBlocks(report), plain: reportMail(report).text }),
   request(rendered, { webhookUrl }) {
     return {
       url: webhookUrl,

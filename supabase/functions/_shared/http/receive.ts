@@ -2,6 +2,7 @@
 import { AppError } from "../errors.ts";
 import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse } from "./error_response.ts";
+import { reportingLog } from "./error_reports.ts";
 
 /** Header that carries the token: `Authorization` would leave its first characters in the platform's own logs. */
 export const TOKEN_HEADER = "x-report-token";
@@ -32,7 +33,10 @@ export function serveReceiver(
   return {
     async fetch(request) {
       const requestId = crypto.randomUUID();
-      const log = createLog({ function: definition.name, request_id: requestId });
+      const log = reportingLog(
+        createLog({ function: definition.name, request_id: requestId }),
+        definition.name,
+      );
       try {
         if (request.method !== "POST") {
           throw new AppError("method_not_allowed", `Use POST to call "${definition.name}"`);

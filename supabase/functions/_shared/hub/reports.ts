@@ -1,70 +1,88 @@
-/** Writes what projects report of their functions: executions, and the counts of a log drain. */
+/** Reports: thin calls to the SQL functions that read what one says, and that owe it. */
 import type postgres from "postgres";
-import type { DrainedMinute, ReportedExecution } from "../domain/report.ts";
+import { z } from "zod";
+import type { RenderedMessage } from "../domain/delivery.ts";
+import {
+  type ReportFacts,
+  reportFacts,
+  type ReportPeriod,
+  type ReportRecipient,
+  reportRecipient,
+} from "../domain/report.ts";
 import { hubError } from "./client.ts";
-import { toJson } from "./record.ts";
 
 /**
- * Writes executions, each once, however often it is reported.
+ * Everything that a report says, in one round trip.
  *
- * @returns How many rows changed.
+ * @param limit Rows a list at most.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function recordExecutions(
+export async function readReportFacts(
   sql: postgres.Sql,
-  projectName: string,
-  executions: readonly ReportedExecution[],
-): Promise<number> {
-  const rows = executions.map((one) => ({
-    id: one.id,
-    function_name: one.function,
-    status: one.status,
-    http_status: one.http_status,
-    started_at: one.started_at,
-    ended_at: one.ended_at,
-    duration_ms: one.duration_ms,
-    error_name: one.error?.name ?? null,
-    error_message: one.error?.message ?? null,
-  }));
-  try {
-    const [row] = await sql<{ changed: number }[]>`
-      select monitoring.record_executions(
-        ${projectName}, ${toJson({ rows })}::text::jsonb -> 'rows') as changed`;
-    return row?.changed ?? 0;
-  } catch (error) {
-    throw hubError(error, `record executions of project "${projectName}"`);
-  }
+  { days, from, before }: ReportPeriod,
+  limit: number,
+): Promise<ReportFacts> {
+  return await call("read what the report says", async () => {
+    const [row] = await sql`
+      select monitoring.report_facts(${days}::integer, ${from}::text::date, ${before}::text::date, ${limit}::integer) as facts`;
+    return reportFacts.parse(row?.facts);
+  });
 }
 
 /**
- * Adds the counts of one batch of a log drain.
+ * Who gets a report, and whether they have had it.
  *
- * @param digest SHA-256 of the batch: one that comes twice counts once.
- * @returns Whether it was new.
  * @throws {AppError} `hub_unreachable` or `hub_failed`.
  */
-export async function recordDrained(
+export async function readRecipients(sql: postgres.Sql, period: ReportPeriod): Promise<ReportRecipient[]> {
+  return await call("read report_subscriptions", async () => {
+    const rows = await sql<{ recipient: unknown }[]>`
+      select recipient from monitoring.report_recipients(${period.kind}, ${period.from}) as recipient`;
+    return rows.map(({ recipient }) => reportRecipient.parse(recipient));
+  });
+}
+
+/** A report as written for one subscription. */
+export interface RenderedReport {
+  subscriptionId: string;
+  channel: string;
+  rendered: RenderedMessage;
+}
+
+const queued = z.object({ deliveryId: z.string(), subscriptionId: z.string() });
+/** A delivery that is owed now. */
+export type QueuedReport = z.infer<typeof queued>;
+
+/**
+ * Puts a report into the outbox for those who have not had it for that period.
+ *
+ * @returns What is owed now; none of it where another call was faster.
+ * @throws {AppError} `hub_unreachable` or `hub_failed`.
+ */
+export async function queueReport(
   sql: postgres.Sql,
-  projectName: string,
-  digest: string,
-  minutes: readonly DrainedMinute[],
-): Promise<boolean> {
-  const rows = minutes.map((one) => ({
-    function_name: one.functionName,
-    function_id: one.functionId,
-    minute: new Date(one.minute).toISOString(),
-    invocations: one.invocations,
-    errors: one.errors,
-    client_errors: one.clientErrors,
-    duration_total_ms: one.durationTotalMs,
-    duration_max_ms: one.durationMaxMs,
+  period: ReportPeriod,
+  reports: readonly RenderedReport[],
+): Promise<QueuedReport[]> {
+  const payload = reports.map(({ subscriptionId, channel, rendered }) => ({
+    subscription_id: subscriptionId,
+    channel,
+    rendered,
   }));
+  return await call("put the report into the outbox", async () => {
+    const rows = await sql<{ queued: unknown }[]>`
+      select queued
+      from monitoring.queue_report(${period.kind}, ${period.from}, ${
+      JSON.stringify(payload)
+    }::text::jsonb) as queued`;
+    return rows.map((row) => queued.parse(row.queued));
+  });
+}
+
+async function call<T>(doing: string, work: () => Promise<T>): Promise<T> {
   try {
-    const [row] = await sql<{ is_new: boolean }[]>`
-      select monitoring.record_drained(
-        ${projectName}, ${digest}, ${toJson({ rows })}::text::jsonb -> 'rows') as is_new`;
-    return row?.is_new === true;
+    return await work();
   } catch (error) {
-    throw hubError(error, `record the log drain of project "${projectName}"`);
+    throw hubError(error, doing);
   }
 }

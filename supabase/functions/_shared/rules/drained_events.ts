@@ -1,6 +1,6 @@
 /** What a log drain sends, read leniently: one strange event is passed over, never a lost batch. */
 import { HEALTH_CHECK_AGENT_PREFIX } from "../domain/edge_function.ts";
-import type { DrainedMinute } from "../domain/report.ts";
+import type { DrainedMinute } from "../domain/function_report.ts";
 
 /** What a batch came to. */
 export interface DrainedBatch {
