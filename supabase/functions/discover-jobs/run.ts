@@ -14,6 +14,7 @@ import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
+import { driftTransitions } from "../_shared/rules/drift.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
 import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
@@ -183,6 +184,7 @@ function assemble(
       incidents: [
         ...unreadable?.incidents ?? [],
         ...removed.flatMap((id) => closeRemovedJob(id, knowledge)),
+        ...[cronJobs, edge].flatMap((inventory) => driftTransitions(inventory, knowledge)),
       ],
     },
     report: {
