@@ -148,6 +148,7 @@ function knowledgeAtStart({ project, since }: History, jobs: readonly HistoryJob
     version: 0,
     runCursor: null,
     launcherWasMissing: false,
+    timeZone: null,
     openRuns: [],
     jobs: jobs.map(({ row }) => ({ ...row, removedAt: since })),
     states: new Map(),

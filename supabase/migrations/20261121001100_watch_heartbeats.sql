@@ -414,9 +414,9 @@ create trigger incidents_quiet_heartbeat before insert on public.incidents
   for each row when (new.job_inventory_id is not null and new.quiet_until is null)
   execute function monitoring.quiet_heartbeat_incident();
 
--- --- how they are ---
+-- --- how they are; with the owner's rights, since service_role may read this and not the schema monitoring ---
 
-create view public.heartbeat_overview with (security_invoker = true) as
+create view public.heartbeat_overview as
 select h.job_name, h.project_name, h.job_type, h.schedule, h.time_zone, h.expected_interval_minutes,
        due.grace_minutes, h.active, h.last_run_at, h.status as last_word,
        case when h.schedule is null and h.last_ping_id is not null
@@ -453,7 +453,7 @@ cross join lateral (
 ) as due;
 comment on view public.heartbeat_overview is 'How every heartbeat is now. stale: it should have said something by now. due_at: when that is told, where it has no schedule. state: as of now where it has no schedule, else as of the last check.';
 
-create view public.healthcheck_summary with (security_invoker = true) as
+create view public.healthcheck_summary as
 select count(*) as total_jobs,
        count(*) filter (where state = 'healthy' and not stale) as healthy_jobs,
        count(*) filter (where stale) as stale_jobs,
@@ -568,3 +568,4 @@ revoke all on sequence monitoring.heartbeat_pings_id_seq from public, anon, auth
 revoke execute on function public.update_job_heartbeat(text, text, jsonb) from public, anon, authenticated;
 grant execute on function public.update_job_heartbeat(text, text, jsonb) to service_role;
 revoke execute on all functions in schema monitoring from public;
+grant execute on function monitoring.heartbeat_kind(text) to service_role;

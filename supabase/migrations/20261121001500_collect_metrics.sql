@@ -282,8 +282,8 @@ $$;
 comment on function monitoring.purge_metrics() is 'Keeps daily partitions of system_metrics a week ahead and drops those older than app_settings.metrics_days. Run daily.';
 
 insert into monitoring.schedules (job_name, schedule, command, description) values
-  -- two minutes past, so as not to meet the checks
-  ('collect-metrics', '2-57/5 * * * *',
+  -- three minutes past, so as to meet neither checks nor heartbeats
+  ('collect-metrics', '3-58/5 * * * *',
    $cmd$select monitoring.invoke_edge_function('collect-metrics', '{"source":"cron"}')$cmd$, 'Asks every project for its metrics');
 
 -- --- metrics that every Supabase project has ---
@@ -316,7 +316,7 @@ order by 2 desc limit 50$q$),
   ('cache_hit_rate', 'percent', 'down', 97, 90, 0.5, 30, 15, null,
    'Share of blocks that were found in memory, since the statistics were reset. Below 99 for long, the project wants more memory or better indexes.',
    -- of a database that has hardly been used, it says nothing
-   $q$select case when blks_hit + blks_read >= 1000000 then round(100.0 * blks_hit / (blks_hit + blks_read), 2) end
+   $q$select case when blks_hit + blks_read >= 100000 then round(100.0 * blks_hit / (blks_hit + blks_read), 2) end
 from pg_stat_database where datname = current_database()$q$),
   ('dead_tuples', 'percent', 'up', 40, 70, 5, 60, 15, null,
    'Rows of a table that are dead and not vacuumed yet, of tables with 10,000 dead rows or more. Look for a long transaction, or let autovacuum come sooner for that table.',

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { testDatabase } from "../support/postgres.ts";
+import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { addJob, addRun } from "../support/cron_rows.ts";
 import { DEFAULT_READ_LIMITS, readCronFacts } from "../../supabase/functions/_shared/sources/cron_facts.ts";
+import type { CronFacts } from "../../supabase/functions/_shared/domain/facts.ts";
 import { AppError } from "../../supabase/functions/_shared/errors.ts";
 
 const CONNECT = { caCert: null, connectTimeoutSeconds: 5 };
@@ -100,16 +101,43 @@ Deno.test("an empty history is an empty history, not an error", async () => {
 Deno.test("rows that row level security hides are an error, never zero jobs", async () => {
   await using db = await testDatabase("project");
   await addJob(db);
-  const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
-  await db.admin.unsafe(
-    `create role ${role} login password 'reading'; grant usage on schema cron to ${role}`,
-  );
-  try {
-    const reading = readCronFacts(project(withUser(db.url, role, "reading")), FROM_THE_START, CONNECT);
+  await withReader(db, "login", async (reader) => {
+    const reading = readCronFacts(project(reader.url), FROM_THE_START, CONNECT);
     assert.equal(await codeOf(reading), "no_privilege");
+  });
+});
+
+/** A role that may read pg_cron's tables, as far as its row security lets it. */
+async function withReader(
+  db: TestDatabase,
+  options: string,
+  use: (reader: { role: string; url: string }) => Promise<void>,
+): Promise<void> {
+  const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
+  await db.admin.unsafe(`create role ${role} ${options} password 'reading';
+    grant usage on schema cron to ${role}; grant select on all tables in schema cron to ${role}`);
+  try {
+    await use({ role, url: withUser(db.url, role, "reading") });
   } finally {
     await db.admin.unsafe(`drop owned by ${role}; drop role ${role}`);
   }
+}
+
+Deno.test("settings hidden from a role are not known, until it is granted to read them", async () => {
+  await using db = await testDatabase("project");
+  await withReader(db, "login bypassrls", async ({ role, url }) => {
+    const read = () => readCronFacts(project(url), FROM_THE_START, CONNECT);
+    const known = (
+      facts: CronFacts,
+    ) => [facts.settings.timeZone, facts.settings.logRun, facts.settings.access];
+    const old = await read();
+    assert.deepEqual([...known(old), old.launcherAlive], ["GMT", null, "no_privilege", null]);
+    // as if the extension were newer: Debian has no pg_cron with a cron.timezone
+    await db.admin`update pg_extension set extversion = '1.6' where extname = 'pg_cron'`;
+    assert.deepEqual(known(await read()), [null, null, "no_privilege"]);
+    await db.admin.unsafe(`grant pg_read_all_settings to ${role}`);
+    assert.deepEqual(known(await read()), ["GMT", true, "readable"]);
+  });
 });
 
 Deno.test("each way in which a project cannot be read has its own code, and no message holds the URL", async () => {

@@ -95,6 +95,8 @@ Deno.test("service_role may say that a job ran and edit the table; anon and auth
       "insert into public.job_heartbeats (job_name) values ('b')",
       "update public.job_heartbeats set last_run_at = now(), last_alert_at = now()",
       "select * from public.job_heartbeats",
+      "select * from public.heartbeat_overview",
+      "select * from public.healthcheck_summary",
       "delete from public.job_heartbeats where job_name = 'b'",
     ]
   ) {

@@ -155,6 +155,11 @@ async function noticesDeadScheduler(): Promise<void> {
   for (const job of jobs) await project.schedule(job, EVERY_MINUTE, "select 1");
   await project.check();
   for (const job of jobs) await project.annotate(job, BRIEF);
+  const old = () => admin`select where pg_postmaster_start_time() < clock_timestamp() - interval '6 seconds'`;
+  await waitFor(async () => (await old()).length > 0, {
+    what: "the server to be old enough",
+    withinMs: 10_000,
+  });
   const [killed] = await admin`
     select pg_terminate_backend(pid, 5000) as gone from pg_stat_activity where application_name = 'pg_cron scheduler'`;
   assert.equal(killed?.gone, true);
@@ -170,6 +175,13 @@ async function noticesDeadScheduler(): Promise<void> {
   assert.deepEqual([down?.subject, down?.code, down?.severity], ["smoothed", "scheduler_down", "important"]);
   assert.equal(down?.summary, "pg_cron's launcher is not running; 3 jobs are overdue");
   assert.deepEqual(down?.detail["heldJobs"], ["clean_up", "send_mails", "sync_leads"]);
+
+  await project.cluster.stop();
+  await project.start({ shared_preload_libraries: "" });
+  const unloaded = await project.check();
+  assert.deepEqual([unloaded.status, unloaded.missed, unloaded.incidents_opened], ["ok", 3, 0]);
+  const [still] = await incidentsOf(project.hub);
+  assert.match(still?.summary ?? "", /shared_preload_libraries does not load pg_cron; 3 jobs are overdue$/);
 
   await project.cluster.stop();
   await project.start();
@@ -247,7 +259,7 @@ Deno.test("a role whose privilege is revoked is told as such, its jobs are unkno
   await watchOnlyOthers(hub);
   await addRun(project, await addJob(project, { schedule: "0 0 1 1 *" }));
   const role = `reader_${crypto.randomUUID().slice(0, 8)}`;
-  await project.admin.unsafe(`create role ${role} login bypassrls password 'reading';
+  await project.admin.unsafe(`create role ${role} login bypassrls password 'reading' in role pg_monitor;
     grant usage on schema cron to ${role}; grant select on all tables in schema cron to ${role}`);
   const url = new URL(project.url);
   url.username = role;

@@ -14,6 +14,7 @@ export function emptyHub(): HubKnowledge {
     projectName: "simulated",
     runCursor: null,
     launcherWasMissing: false,
+    timeZone: null,
     openRuns: [],
     jobs: [],
     states: new Map(),
@@ -56,7 +57,8 @@ export function record(
   if (seen.project?.status !== "ok") return;
   hub.runCursor = seen.project.runCursor;
   hub.openRuns = seen.project.openRuns;
-  hub.timeZone = String(seen.project.settings.timeZone);
+  const { timeZone } = seen.project.settings;
+  hub.timeZone = typeof timeZone === "string" ? timeZone : null;
   hub.launcherWasMissing = seen.project.settings.launcherAlive === false;
 }
 

@@ -3,7 +3,16 @@
  * places, what a stall, a restart or a changed clock does. Where a verdict looks wrong, this file is held against the
  * C source first.
  */
-import { injectionOn, MINUTE, type RunRow, SECOND, type Slot, type Span } from "./world.ts";
+import {
+  injectionOn,
+  MINUTE,
+  noteEvent,
+  noteFailure,
+  type RunRow,
+  SECOND,
+  type Slot,
+  type Span,
+} from "./world.ts";
 import { clockOf, type StoredJob, type Task, type World } from "./world.ts";
 import { outcomeOf } from "./jobs.ts";
 import { shouldRun, wallClock } from "./wall_clock.ts";
@@ -25,6 +34,7 @@ export function startLauncher(world: World): void {
   launcher.stalledUntil = 0;
   launcher.up = true;
   launcher.visible = true;
+  launcher.startedAt = world.agenda.now;
   endIdle(world);
   wake(world);
 }
@@ -60,10 +70,7 @@ export function markPendingRunsAsFailed(world: World): void {
     row.overAt = world.agenda.now;
     const truth = world.jobs.get(row.jobId)?.truth;
     if (truth === undefined || truth.lastEndedAt > row.insertedAt) continue;
-    truth.failures++;
-    truth.lastOutcome = "failed";
-    truth.lastEndedAt = world.agenda.now;
-    truth.lastInjection = null;
+    noteFailure(world, truth, null);
   }
 }
 
@@ -74,6 +81,7 @@ function recentRows(world: World): RunRow[] {
 
 /** Nothing is done for a while (its table is locked, the machine is busy); what was started goes on. */
 export function stallLauncher(world: World, until: number): void {
+  noteEvent(world, "stall of the launcher");
   beginIdle(world);
   world.launcher.stalledUntil = Math.max(world.launcher.stalledUntil, until);
   world.agenda.at(until, () => {
@@ -194,10 +202,9 @@ function manageTasks(world: World): void {
       if (task.state !== "waiting") cancelRun(world, task);
       dropPending(world, task);
       launcher.tasks.delete(task.jobId);
-    } else if (
-      task.state === "waiting" && task.pending.length > 0 && launcher.running < world.settings.maxRunningJobs
-    ) {
-      if (!startRun(world, task)) return;
+    } else if (task.state === "waiting" && task.pending.length > 0) {
+      if (launcher.running >= world.settings.maxRunningJobs) noteEvent(world, "every place taken");
+      else if (!startRun(world, task)) return;
     }
   }
 }
@@ -224,6 +231,7 @@ function startRun(world: World, task: Task): boolean {
   const runId = ++world.sequence;
   if (runId <= (world.rows.at(-1)?.runId ?? 0)) {
     // a duplicate key: the error ends the launcher, and with it the minute
+    noteEvent(world, "run id taken twice");
     crashLauncher(world);
     return false;
   }
@@ -265,7 +273,7 @@ function sendCommand(world: World, task: Task, turn: number, slot: Slot | null):
     task.row.startedAt = dated ? task.lastStart : null;
     if (!dated) task.row.endedAt = null;
     task.span = spanFrom(world, task, outcome);
-    meet(job, slot, task.lastStart);
+    meet(world, job, slot, task.lastStart);
     endSpan(world, task, "failed");
     nextTurn(world, task);
     return;
@@ -277,7 +285,7 @@ function sendCommand(world: World, task: Task, turn: number, slot: Slot | null):
   task.row.pid = 1_000 + (task.row.runId % 30_000);
   task.span = spanFrom(world, task, outcome);
   job.truth.current = task.span;
-  meet(job, slot, now);
+  meet(world, job, slot, now);
   const after = outcome.durationMs;
   world.agenda.at(
     world.agenda.now + after,
@@ -300,10 +308,13 @@ function spanFrom(world: World, task: Task, outcome: ReturnType<typeof outcomeOf
   };
 }
 
-function meet(job: StoredJob, slot: Slot | null, startedAt: number): void {
+function meet(world: World, job: StoredJob, slot: Slot | null, startedAt: number): void {
   if (slot === null) return;
   slot.startedAt = startedAt;
-  if (startedAt - slot.at > LATE_MS) job.truth.late.push(slot);
+  if (startedAt - slot.at > LATE_MS) {
+    noteEvent(world, slot.overlapped ? "run queued behind the one before" : "run started late");
+    job.truth.late.push(slot);
+  }
   job.truth.unmet.delete(slot.at);
 }
 
@@ -356,10 +367,11 @@ function endSpan(world: World, task: Task, outcome: NonNullable<Span["outcome"]>
   }
   // nobody can know how a run ended that leaves no trace
   if (!world.settings.logRun) return;
-  if (outcome === "failed") truth.failures++;
-  if (outcome === "success") truth.failures = 0;
+  if (outcome === "failed") noteFailure(world, truth, null);
+  if (outcome === "success") truth.failedAt = [];
   truth.lastOutcome = outcome;
   truth.lastEndedAt = world.agenda.now;
+  if (!truth.lastUnmet) truth.unmetSince = world.agenda.now;
   truth.lastUnmet = span?.unmet ?? false;
   truth.lastInjection = span?.injection ?? null;
   if (span === null) return;

@@ -1,7 +1,7 @@
 /** One look at a simulated project: what `readCronFacts` would bring back from its tables. */
 import type { CronFacts, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
 import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
-import { clockOf, type RunRow, type World } from "./world.ts";
+import { clockOf, type RunRow, SECOND, type World } from "./world.ts";
 
 /** Bounds of a look, as `ReadLimits` has them. */
 export interface LookLimits {
@@ -54,17 +54,26 @@ export function lookAt(world: World, knowledge: HubKnowledge, limits: LookLimits
 }
 
 /** Without the library its settings are not there either. */
-function settingsShown({ settings, launcher }: World): CronFacts["settings"] {
+function settingsShown({ settings, settingsVisible, launcher }: World): CronFacts["settings"] {
   const { timeZone, logRun, maxRunningJobs, pgCronVersion } = settings;
-  return launcher.broken === "not loaded"
-    ? { timeZone: "GMT", logRun: true, maxRunningJobs: null, pgCronVersion }
-    : { timeZone, logRun, maxRunningJobs, pgCronVersion };
+  const access = !settingsVisible
+    ? "no_privilege"
+    : launcher.broken === "not loaded"
+    ? "not_loaded"
+    : "readable";
+  return access !== "readable"
+    ? { timeZone: null, logRun: null, maxRunningJobs: null, pgCronVersion, access }
+    : { timeZone, logRun, maxRunningJobs, pgCronVersion, access };
 }
 
 function launcherSeen(world: World): boolean | null {
   if (!world.statsVisible) return null;
-  // one that dies each second is there for a moment
-  return world.launcher.visible || (world.launcher.broken === "crash loop" && world.random.chance(0.03));
+  const { launcher, agenda } = world;
+  const settled = (since: number) => agenda.now - since > 5 * SECOND;
+  // one that dies each second is there for a moment, and always young
+  if (launcher.broken === "crash loop" && world.random.chance(0.03)) return null;
+  if (launcher.visible) return settled(launcher.startedAt) ? true : null;
+  return settled(world.serverUpSince) ? false : null;
 }
 
 function newestRuns(rows: readonly RunRow[], limits: LookLimits): RunRow[] {

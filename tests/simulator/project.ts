@@ -15,6 +15,8 @@ import { shouldRun, wallClock } from "./wall_clock.ts";
 import {
   clockOf,
   MINUTE,
+  noteEvent,
+  noteFailure,
   type RunRow,
   SECOND,
   type Settings,
@@ -37,8 +39,10 @@ export function projectWith(
     clockOffset: 0,
     serverUp: true,
     serverStartedAt: agenda.now,
+    serverUpSince: agenda.now,
     cutOff: false,
     statsVisible: true,
+    settingsVisible: true,
     jobs: new Map(),
     nextJobId: 1,
     rows: [],
@@ -46,6 +50,7 @@ export function projectWith(
     launcher: {
       up: false,
       visible: false,
+      startedAt: 0,
       broken: null,
       stalledUntil: 0,
       lastMinute: 0,
@@ -65,6 +70,7 @@ export function projectWith(
     zoneChangedAt: 0,
     purgedUntil: 0,
     minuteWatch: null,
+    events: new Map(),
   };
   for (const spec of specs) addJob(world, spec);
   startLauncher(world);
@@ -134,6 +140,7 @@ function endOfTruth(world: World, job: StoredJob): void {
 export function setClock(world: World, offset: number): void {
   const before = clockOf(world);
   const back = world.clockOffset - offset;
+  noteEvent(world, Math.abs(back) > 5 * MINUTE ? "clock set far" : "clock set right");
   world.clockOffset = offset;
   // pg_cron does nothing until a clock that was set back has caught up
   if (back > 30 * SECOND && world.launcher.up) {
@@ -190,6 +197,7 @@ export interface Restart {
 /** The server goes down and comes back. */
 export function restartServer(world: World, { downMs, orderly, settings, meanwhile }: Restart): void {
   if (!world.serverUp) return;
+  noteEvent(world, orderly ? "restart in order" : "crash of the server");
   if (orderly) endSessions(world);
   stopLauncher(world);
   world.serverUp = false;
@@ -202,6 +210,7 @@ export function restartServer(world: World, { downMs, orderly, settings, meanwhi
     meanwhile?.();
     world.serverUp = true;
     world.serverStartedAt = clockOf(world);
+    world.serverUpSince = world.agenda.now;
     // after a crash a sequence goes on behind what it had fetched ahead
     if (!orderly) world.sequence += world.random.whole(0, 32);
     world.agenda.at(world.agenda.now + world.random.between(50, 3 * SECOND), () => {
@@ -218,11 +227,7 @@ function endSessions(world: World): void {
     task.row.endedAt = clockOf(world);
     task.row.overAt = world.agenda.now;
     const truth = world.jobs.get(task.jobId)?.truth;
-    if (truth === undefined) continue;
-    truth.failures++;
-    truth.lastOutcome = "failed";
-    truth.lastEndedAt = world.agenda.now;
-    truth.lastInjection = null;
+    if (truth !== undefined) noteFailure(world, truth, null);
   }
 }
 
@@ -231,6 +236,7 @@ function endSessions(world: World): void {
  * that it finds in progress; where the library is no longer loaded, there is none after a restart, nor are its settings.
  */
 export function breakLauncher(world: World, until: number, how: "crash loop" | "not loaded"): void {
+  noteEvent(world, `launcher gone: ${how}`);
   world.launcher.broken = how;
   const mend = () => {
     if (how === "not loaded") restartServer(world, { downMs: 4 * SECOND, orderly: true });
@@ -247,11 +253,14 @@ export function breakLauncher(world: World, until: number, how: "crash loop" | "
 
 /** An error of its own, or somebody ended its session: it is back in a second. */
 export function failLauncher(world: World): void {
-  if (world.launcher.up) crashLauncher(world);
+  if (!world.launcher.up) return;
+  noteEvent(world, "launcher died and came back");
+  crashLauncher(world);
 }
 
 /** Rows are deleted, the oldest first. */
 export function purge(world: World, keepMs: number): void {
+  noteEvent(world, "purge of old rows");
   const limit = world.agenda.now - keepMs;
   world.purgedUntil = Math.max(world.purgedUntil, limit);
   world.rows = world.rows.filter((row) => row.insertedAt >= limit);
@@ -281,6 +290,7 @@ export function putBack(world: World, backup: Backup): void {
   world.jobs = new Map(backup.jobs.map((job) => [job.jobId, { ...job }]));
   world.nextJobId = backup.nextJobId;
   world.sequence = backup.sequence;
+  noteEvent(world, "restore of a backup");
   world.undone.push({ from: backup.takenAt, until: world.agenda.now });
 }
 

@@ -3,7 +3,11 @@ import type { CronFacts } from "../../supabase/functions/_shared/domain/facts.ts
 import type { IncidentTransition } from "../../supabase/functions/_shared/domain/observation.ts";
 import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
 import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
-import { evaluateProject, evaluateUnreadable } from "../../supabase/functions/_shared/rules/evaluate.ts";
+import {
+  evaluateProject,
+  evaluateUnreadable,
+  type Evaluation,
+} from "../../supabase/functions/_shared/rules/evaluate.ts";
 import { agendaFrom } from "./agenda.ts";
 import { emptyHub, record } from "./hub.ts";
 import type { Injection } from "./injections.ts";
@@ -11,7 +15,8 @@ import type { JobSpec } from "./jobs.ts";
 import { lookAt, type LookLimits, UNREACHABLE } from "./look.ts";
 import { projectWith, purge } from "./project.ts";
 import { type Random, seededRandom } from "./random.ts";
-import { type Claim, faultOfClaim, faultOfRecovery, holds, tells } from "./truth.ts";
+import { type Claim, faultOfClaim, faultOfEnding, holds, tells } from "./truth.ts";
+import { offsetOf } from "./wall_clock.ts";
 import { type Climate, planWeather, type Weather } from "./weather.ts";
 import { clockOf, DAY, HOUR, MINUTE, SECOND, type Settings, type World } from "./world.ts";
 
@@ -26,6 +31,18 @@ export interface Plan {
   climate: Climate;
   /** Usual minutes between two looks. */
   lookEvery: number;
+  /** Called at each look with what it came to: for whoever wants to know why. */
+  onLook?: (seen: Seen) => void;
+}
+
+/** One look and its evaluation. */
+export interface Seen {
+  /** The hub's clock. */
+  now: number;
+  facts: CronFacts | null;
+  evaluation: Evaluation;
+  /** Jobs' names by inventory id. */
+  names: ReadonlyMap<string, string>;
 }
 
 /** An alarm without a reason, or a fault that was not told. */
@@ -38,18 +55,26 @@ export interface Finding {
 /** What a world came to. */
 export interface Score {
   seed: number;
+  days: number;
   jobs: number;
   looks: number;
   unread: number;
   runs: number;
-  /** Incidents opened with a severity that is sent. */
-  alarms: number;
+  /** Incidents opened with a severity that is sent: by severity. */
+  alarms: Map<string, number>;
+  /** Incidents that were said to be over. */
+  endings: number;
   findings: Finding[];
   /** Misses during something that was taken back between two looks, so that no fact shows it: by what it was. */
   unknowable: Map<string, number>;
-  /** Every fault that a look could have seen; the others were over, or hidden by something else, before any look. */
+  /** Every fault that a look could have seen. */
   faults: Injection[];
-  unobservable: number;
+  /** Those that were over, or hidden by something else, before any look could see them: by kind. */
+  unobservable: Map<string, number>;
+  /** What else happened, and how often. */
+  events: Map<string, number>;
+  /** Times at which the wall clock of the schedules jumped. */
+  clockChanges: number;
   /** By kind: how long after it began, and after it could be known, each was told. Milliseconds. */
   latencies: Map<string, { sinceBegin: number[]; sinceKnowable: number[] }>;
 }
@@ -88,15 +113,19 @@ export function simulate(plan: Plan): Score {
     weather,
     score: {
       seed: plan.seed,
+      days: plan.days,
       jobs: plan.specs.length,
       looks: 0,
       unread: 0,
       runs: 0,
-      alarms: 0,
+      alarms: new Map(),
+      endings: 0,
       findings: [],
       unknowable: new Map(),
       faults: [],
-      unobservable: 0,
+      unobservable: new Map(),
+      events: world.events,
+      clockChanges: clockChangesOf(plan.timeZone, plan.from, until),
       latencies: new Map(),
     },
     nextId: 0,
@@ -114,7 +143,7 @@ function settingsOf(plan: Plan, random: Random): Settings {
   return {
     timeZone: plan.timeZone,
     logRun: true,
-    maxRunningJobs: backgroundWorkers ? 8 : 32,
+    maxRunningJobs: backgroundWorkers ? random.pick([3, 5, 8]) : random.pick([32, 32, 6]),
     pgCronVersion: random.chance(0.8) ? "1.6" : "1.5",
     backgroundWorkers,
   };
@@ -159,6 +188,7 @@ function look(simulation: Simulation): void {
   const names = new Map(hub.jobs.map((job) => [job.id, job.jobName]));
   for (const job of evaluation.observations.jobs ?? []) names.set(job.id, job.jobName);
   const transitions = evaluation.observations.incidents ?? [];
+  simulation.plan.onLook?.({ now, facts, evaluation, names });
   for (const transition of transitions) judge(simulation, transition, names);
   expect(simulation, facts, transitions, names);
   record(hub, evaluation.observations, now, (name) => notesOf(simulation, name));
@@ -175,9 +205,9 @@ function judge(
   names: ReadonlyMap<string, string>,
 ): void {
   const { world, score } = simulation;
-  if (transition.action === "resolve") judgeRecovery(simulation, transition, names);
+  if (transition.action === "resolve") judgeEnding(simulation, transition, names);
   if (transition.action !== "open" || transition.severity === "info") return;
-  score.alarms++;
+  count(score.alarms, transition.severity);
   const claim: Claim = {
     subject: transition.subjectKind === "project" ? "project" : "job",
     jobName: names.get(transition.subjectId) ?? null,
@@ -189,7 +219,7 @@ function judge(
   if (fault === null) return;
   const hidden = hiddenCause(simulation, claim);
   if (hidden !== null) {
-    score.unknowable.set(hidden, (score.unknowable.get(hidden) ?? 0) + 1);
+    count(score.unknowable, hidden);
     return;
   }
   const whose = claim.jobName ?? "project";
@@ -200,25 +230,35 @@ function judge(
   });
 }
 
-/** What has recovered has to be well. */
-function judgeRecovery(
+/** What is over has to be over. */
+function judgeEnding(
   { world, hub, score }: Simulation,
   { id, resolution }: Extract<IncidentTransition, { action: "resolve" }>,
   names: ReadonlyMap<string, string>,
 ): void {
   const incident = hub.incidents.find((one) => one.id === id);
-  if (resolution !== "recovered" || incident === undefined) return;
+  if (incident === undefined) return;
+  score.endings++;
+  const { code, openedAt, detail } = incident;
   const jobName = incident.subjectKind === "job" ? names.get(incident.subjectId) ?? null : null;
-  const fault = faultOfRecovery(world, { jobName, code: incident.code, openedAt: incident.openedAt });
+  const expectedAt = detail.expectedAt ?? null;
+  const fault = faultOfEnding(world, { jobName, code, resolution, openedAt, expectedAt });
   if (fault === null) return;
-  const what = `${jobName ?? "project"}: ${incident.code} has recovered; but ${fault}`;
+  const what = `${jobName ?? "project"}: ${code} has ${resolution}; but ${fault}`;
   score.findings.push({ at: world.agenda.now, kind: "false recovery", what });
+}
+
+function count(counts: Map<string, number>, what: string): void {
+  counts.set(what, (counts.get(what) ?? 0) + 1);
 }
 
 /** What a miss fell into, where it came and went without a look at it. */
 function hiddenCause({ world, looks }: Simulation, { jobName, code, expectedAt }: Claim): string | null {
   if (code !== "missed" || expectedAt === null) return null;
   const slot = Date.parse(expectedAt) - world.clockOffset;
+  const within = ({ from, until }: { from: number; until: number }) => from <= slot && slot <= until;
+  if (world.undone.some(within)) return "restore";
+  if (world.clockFaults.some(within)) return "clock";
   const found = world.hidden.find((one) =>
     (one.jobName === null || one.jobName === jobName) && one.from <= slot && slot <= one.until &&
     !looks.some((look) => one.from < look && look < one.until)
@@ -243,7 +283,9 @@ function expect(
     const seenSince = known?.firstSeenAt ?? (one.specId === "" ? 0 : now);
     const holding = holds(world, one, (specId) => notesOf(simulation, specId), seenSince);
     if (holding !== null && one.held === null) one.held = { ...holding, atLook: now };
-    const said = sentencesAbout(simulation, one, transitions, names, hub);
+    // an older incident may say the same of something else: it tells of this one once that can be seen
+    const fresh = transitions.filter(({ action }) => action === "open" || one.held !== null);
+    const said = sentencesAbout(simulation, one, fresh, names, hub);
     if (tells(one.kind, said)) {
       one.held ??= { since: one.from, knowable: now, atLook: now };
       one.toldAt = now;
@@ -266,6 +308,7 @@ function sentencesAbout(
     const about = transition.action === "open" ? transition : subjects.get(transition.id);
     if (about === undefined) return [];
     const ofProject = about.subjectKind === "project";
+    if (transition.severity === "info") return [];
     const told = ofProject
       ? one.specId === "" || (transition.detail.heldJobs ?? []).includes(name ?? "")
       : names.get(about.subjectId) === name;
@@ -277,7 +320,7 @@ function conclude({ world, weather, score }: Simulation): Score {
   score.runs = world.runsStarted;
   for (const one of weather.injections) {
     if (one.held === null) {
-      score.unobservable++;
+      count(score.unobservable, one.kind);
       continue;
     }
     score.faults.push(one);
@@ -302,4 +345,12 @@ function conclude({ world, weather, score }: Simulation): Score {
     known.sinceKnowable.push(Math.max(0, one.toldAt - one.held.knowable));
   }
   return score;
+}
+
+function clockChangesOf(timeZone: string, from: number, until: number): number {
+  let changes = 0;
+  for (let day = from; day + DAY <= until; day += DAY) {
+    if (offsetOf(timeZone, day) !== offsetOf(timeZone, day + DAY)) changes++;
+  }
+  return changes;
 }

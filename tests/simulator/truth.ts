@@ -2,10 +2,10 @@
 import { graceMinutes } from "../../supabase/functions/_shared/rules/grace.ts";
 import { typicalIntervalMinutes } from "../../supabase/functions/_shared/rules/schedule.ts";
 import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
+import type { Resolution } from "../../supabase/functions/_shared/domain/observation.ts";
 import type { Injection } from "./injections.ts";
 import {
   clockOf,
-  DAY,
   HOUR,
   type JobTruth,
   MINUTE,
@@ -18,6 +18,8 @@ import {
 
 /** Two clocks, two roundings. */
 const SLACK = 2 * SECOND;
+/** By how much a clock is set right at most, besides its faults. */
+const CLOCK_STEPS = 6 * SECOND;
 
 /** What the monitor says of a job or of the project. */
 export interface Claim {
@@ -40,7 +42,9 @@ export function faultOfClaim(world: World, claim: Claim, notes: Partial<JobAnnot
   switch (claim.code) {
     case "failed":
       if (truth.lastOutcome !== "failed") return `its last run was ${truth.lastOutcome}`;
-      return truth.failures >= (notes.failureThreshold ?? 1) ? null : `only ${truth.failures} failures`;
+      return truth.failedAt.length >= (notes.failureThreshold ?? 1)
+        ? null
+        : `only ${truth.failedAt.length} failures`;
     case "missed":
     case "never_ran":
       return faultOfMiss(world, job, claim, notes);
@@ -67,6 +71,8 @@ function faultOfProjectClaim(world: World, claim: Claim): string | null {
       return world.serverUp && !world.cutOff ? "it can be reached" : null;
     case "log_run_off":
       return world.settings.logRun ? "runs are logged" : null;
+    case "settings_hidden":
+      return world.settingsVisible ? "its settings can be read" : null;
     case "clock_off":
       return Math.abs(world.clockOffset) > 5 * MINUTE - SLACK ? null : "its clock is right";
     case "server_was_down": {
@@ -84,34 +90,86 @@ function faultOfProjectClaim(world: World, claim: Claim): string | null {
   }
 }
 
-/** Why something has not recovered, or `null` where it has. */
-export function faultOfRecovery(
+/** What the monitor says is over. */
+export interface Ending {
+  /** `null`: of the project. */
+  jobName: string | null;
+  code: string;
+  resolution: Resolution;
+  /** True time. */
+  openedAt: number;
+  /** ISO time that the incident was about, if it named one; project's clock. */
+  expectedAt: string | null;
+}
+
+/** Why something is not over, or not in that way; `null` where it is. */
+export function faultOfEnding(world: World, ending: Ending): string | null {
+  const { jobName, code, resolution } = ending;
+  if (jobName === null) return resolution === "recovered" ? faultOfProjectRecovery(world, code) : null;
+  const job = jobNamed(world, jobName);
+  switch (resolution) {
+    case "paused":
+      return job?.active === false ? null : "it is not paused";
+    case "removed":
+      return job === undefined ? null : "it is there";
+    case "rescheduled":
+    case "superseded":
+      return null;
+    case "recovered": {
+      const truth = world.truths.get(jobName);
+      return job === undefined || truth === undefined ? null : faultOfJobRecovery(world, job, ending);
+    }
+  }
+}
+
+function faultOfJobRecovery(
   world: World,
-  { jobName, code, openedAt }: { jobName: string | null; code: string; openedAt: number },
+  job: StoredJob,
+  { code, openedAt, expectedAt }: Ending,
 ): string | null {
-  if (jobName === null) {
-    const idle = !world.launcher.up && world.serverUp && world.launcher.broken !== null;
-    return code === "scheduler_down" && idle
-      ? "the launcher is not there"
-      : faultOfProjectRecovery(world, code);
+  const { truth, parsed } = job;
+  const { current } = truth;
+  switch (code) {
+    case "stuck":
+      return current !== null && current.began < openedAt && current.injection !== null
+        ? "the same run is in progress"
+        : null;
+    case "failed":
+      return truth.lastOutcome === "failed" && truth.lastEndedAt < world.agenda.now - SLACK
+        ? "its last run failed"
+        : null;
+    case "criteria_not_met":
+      return truth.lastOutcome === "success" && truth.lastUnmet &&
+          truth.lastEndedAt < world.agenda.now - SLACK
+        ? "its last run did not do what it is for"
+        : null;
+    case "missed":
+    case "never_ran": {
+      const due = expectedAt === null ? openedAt : Date.parse(expectedAt) - world.clockOffset;
+      const ran = current !== null || truth.spans.some(({ began }) => began > due - CLOCK_STEPS);
+      return ran ? null : "it has not run";
+    }
+    case "overrun":
+      return overrunSince(world, job, SLACK) === null ? null : "its runs are longer than its interval";
+    case "schedule_invalid":
+      return parsed.kind === "invalid" ? "its schedule is invalid" : null;
+    case "never_fires":
+      return parsed.warnings.some((warning) => warning.code === "never_fires")
+        ? "its schedule never fires"
+        : null;
+    default:
+      return null;
   }
-  const truth = world.truths.get(jobName);
-  if (truth === undefined || world.settings.logRun === false) return null;
-  const current = truth.current;
-  if (code === "stuck" && current !== null && current.began < openedAt && current.injection !== null) {
-    return "the same run is in progress";
-  }
-  if (code === "failed" && truth.lastOutcome === "failed" && truth.lastEndedAt < world.agenda.now - SLACK) {
-    return "its last run failed";
-  }
-  if (code !== "missed" && code !== "never_ran") return null;
-  const ran = truth.spans.some(({ began }) => began > openedAt - 2 * DAY) || current !== null;
-  return ran ? null : "it has not run";
 }
 
 function faultOfProjectRecovery(world: World, code: string): string | null {
+  const gone = !world.launcher.up && world.serverUp && world.launcher.broken !== null;
+  if (code === "scheduler_down" && gone) return "the launcher is not there";
   if (code === "unreachable" && (world.cutOff || !world.serverUp)) return "it cannot be reached";
   if (code === "clock_off" && Math.abs(world.clockOffset) > 5 * MINUTE + SLACK) return "its clock is wrong";
+  if (code === "settings_hidden" && !world.settingsVisible) {
+    return "its settings cannot be read";
+  }
   return code === "log_run_off" && !world.settings.logRun ? "runs are not logged" : null;
 }
 
@@ -146,11 +204,6 @@ function faultOfMiss(
       : "it has started all the time";
   }
   const at = claim.expectedAt === null ? clockOf(world) : Date.parse(claim.expectedAt);
-  if ([...world.undone, ...world.clockFaults].some(({ from, until }) => from <= at && at <= until)) {
-    return null;
-  }
-  // nothing runs, and what the schedules mean cannot be read either
-  if (world.launcher.broken === "not loaded") return null;
   // where a late run could stand for several slots, the monitor may name the one beside
   const near = (slot: Slot) => Math.abs(slot.at - at) <= Math.max(grace, 6 * MINUTE);
   const unmet = [...job.truth.unmet.values()].filter(near);
@@ -250,9 +303,10 @@ export function holds(
   switch (one.kind) {
     case "failed": {
       const ours = truth.lastOutcome === "failed" && truth.lastInjection === one;
-      const enough = ours && truth.failures >= (notes.failureThreshold ?? 1);
-      return enough && now - truth.lastEndedAt > SLACK
-        ? { since: truth.lastEndedAt, knowable: truth.lastEndedAt }
+      const [since] = truth.failedAt;
+      const knowable = truth.failedAt[(notes.failureThreshold ?? 1) - 1];
+      return ours && since !== undefined && knowable !== undefined && now - truth.lastEndedAt > SLACK
+        ? { since, knowable }
         : null;
     }
     case "missed":
@@ -268,11 +322,15 @@ export function holds(
       return stuck(world, job, one, notes);
     case "overrun": {
       const since = overrunSince(world, job, SLACK);
-      return since === null || since < one.from ? null : { since, knowable: now };
+      const third = job.truth.current ?? job.truth.spans.at(-1);
+      const interval = (typicalIntervalMinutes(job.parsed) ?? 0) * MINUTE;
+      return since === null || since < one.from
+        ? null
+        : { since, knowable: Math.min(now, (third?.began ?? now) + interval) };
     }
     case "criteria":
       return truth.lastUnmet && truth.lastInjection === one && now - truth.lastEndedAt > SLACK
-        ? { since: truth.lastEndedAt, knowable: truth.lastEndedAt }
+        ? { since: truth.unmetSince, knowable: truth.unmetSince }
         : null;
   }
 }

@@ -47,7 +47,8 @@ function readWallClock(timeZone: string, minute: number): WallClock {
   };
 }
 
-function offsetOf(timeZone: string, instant: number): number {
+/** What a zone's clock shows more than UTC does, in milliseconds. */
+export function offsetOf(timeZone: string, instant: number): number {
   const quarter = Math.floor(instant / QUARTER);
   const known = offsets.get(timeZone) ?? new Map<number, number>();
   offsets.set(timeZone, known);

@@ -18,7 +18,7 @@ import {
   setActive,
   setClock,
 } from "./project.ts";
-import { DAY, HOUR, MINUTE, SECOND, type StoredJob, type World } from "./world.ts";
+import { DAY, HOUR, MINUTE, noteEvent, SECOND, type StoredJob, type World } from "./world.ts";
 import { parseSchedule, typicalIntervalMinutes } from "../../supabase/functions/_shared/rules/schedule.ts";
 
 /** How often a year each thing happens. */
@@ -34,6 +34,8 @@ export interface Climate {
   restores: number;
   purges: number;
   silences: number;
+  /** Times without the privilege to read settings. */
+  blindness: number;
   zoneChanges: number;
   absences: number;
   /** Faults injected into each job. */
@@ -57,6 +59,7 @@ export const ROUGH_YEAR: Climate = {
   restores: 6,
   purges: 12,
   silences: 4,
+  blindness: 3,
   zoneChanges: 2,
   absences: 15,
   faults: 12,
@@ -100,6 +103,7 @@ export function planWeather(
   times(sky, climate.clockFaults, () => clockFault(sky));
   times(sky, climate.restores, () => restore(sky));
   times(sky, climate.silences, () => silence(sky));
+  times(sky, climate.blindness, () => blindness(sky));
   times(sky, climate.zoneChanges, () => zoneChange(sky));
   times(sky, climate.purges, () => deepPurge(sky));
   times(sky, climate.outages, () => outage(sky));
@@ -230,16 +234,31 @@ function silence(sky: Sky): void {
   const held = reserve(sky, "*", lasts, 3 * HOUR);
   if (held === null) return;
   const downMs = 5 * SECOND;
+  at(sky, held.from, () => noteEvent(sky.world, "cron.log_run off"));
   restart(sky, { downMs, orderly: true, settings: { logRun: false } }, held.from);
   restart(sky, { downMs, orderly: true, settings: { logRun: true } }, held.until);
   const hidden = { jobName: null, what: "log_run off", from: held.from, until: held.until + downMs };
   at(sky, held.until, () => sky.world.hidden.push(hidden));
 }
 
+function blindness(sky: Sky): void {
+  const held = reserve(sky, "*", sky.world.random.spread(10 * MINUTE, 2 * DAY), 3 * HOUR);
+  if (held === null) return;
+  const { world } = sky;
+  at(sky, held.from, () => {
+    noteEvent(world, "settings hidden");
+    world.settingsVisible = false;
+  });
+  at(sky, held.until, () => world.settingsVisible = true);
+  const hidden = { jobName: null, what: "settings hidden", from: held.from, until: held.until };
+  at(sky, held.until, () => world.hidden.push(hidden));
+}
+
 function zoneChange(sky: Sky): void {
   const held = reserve(sky, "*", MINUTE, 3 * HOUR);
   if (held === null) return;
   const timeZone = sky.world.random.pick(["GMT", "Asia/Kathmandu", "America/St_Johns", "Europe/Berlin"]);
+  at(sky, held.from, () => noteEvent(sky.world, "change of cron.timezone"));
   restart(sky, { downMs: 5 * SECOND, orderly: true, settings: { timeZone } }, held.from);
 }
 
@@ -267,6 +286,7 @@ function outage(sky: Sky): void {
     const how = random.chance(0.6) ? "crash loop" : "not loaded";
     if (kind === "scheduler down") breakLauncher(sky.world, planned.until, how);
     else {
+      noteEvent(sky.world, "nobody can connect");
       sky.world.cutOff = true;
       agenda.at(planned.until, () => sky.world.cutOff = false);
     }
@@ -322,6 +342,7 @@ function edit(sky: Sky): void {
     const found = job();
     if (found === undefined || !sky.world.serverUp) return;
     const { name } = found.truth;
+    noteEvent(sky.world, `edit: ${kind}`);
     const back = EDITS[kind](sky, found);
     at(sky, held.until, () =>
       whenUp(sky.world, () => {

@@ -83,11 +83,13 @@ export interface JobTruth {
   /** Start of the last run before them; project's clock. */
   forgottenUntil: number;
   current: Span | null;
-  /** Failed runs since the last success; canceled ones do not count. */
-  failures: number;
+  /** True times at which the failed runs since the last success ended; canceled ones do not count. */
+  failedAt: number[];
   /** How the last run ended, started or not. */
   lastOutcome: Span["outcome"];
   lastUnmet: boolean;
+  /** True time of the first end since which no run has done what its owner calls success. */
+  unmetSince: number;
   lastInjection: Injection | null;
   lastEndedAt: number;
   /** Since when a job of `N seconds` waits, by the project's clock: it was created, resumed or edited then. */
@@ -115,6 +117,8 @@ export interface Launcher {
   up: boolean;
   /** Its process exists: what `pg_stat_activity` shows. */
   visible: boolean;
+  /** True time. */
+  startedAt: number;
   /** While set it cannot come up. */
   broken: "crash loop" | "not loaded" | null;
   /** True time. */
@@ -151,10 +155,14 @@ export interface World {
   serverUp: boolean;
   /** Project's clock. */
   serverStartedAt: number;
+  /** The same in true time. */
+  serverUpSince: number;
   /** Nobody can connect from outside. */
   cutOff: boolean;
   /** The monitor may see sessions of others. */
   statsVisible: boolean;
+  /** It may read pg_cron's settings. */
+  settingsVisible: boolean;
   jobs: Map<number, StoredJob>;
   nextJobId: number;
   rows: RunRow[];
@@ -176,6 +184,8 @@ export interface World {
   purgedUntil: number;
   /** Which watch over the minutes is valid. */
   minuteWatch: unknown;
+  /** How often each thing has really happened. */
+  events: Map<string, number>;
 }
 
 /** What the project's clock shows. */
@@ -194,9 +204,10 @@ export function truthOf(world: World, name: string): JobTruth {
     spans: [],
     forgottenUntil: 0,
     current: null,
-    failures: 0,
+    failedAt: [],
     lastOutcome: null,
     lastUnmet: false,
+    unmetSince: 0,
     lastInjection: null,
     lastEndedAt: 0,
     activeSince: clockOf(world),
@@ -212,4 +223,17 @@ export function injectionOn(world: World, specId: string, kind: Injection["kind"
     if (one.kind === kind && one.specId === specId && one.from <= now && now < one.until) return one;
   }
   return null;
+}
+
+/** Counts something that has happened. */
+export function noteEvent({ events }: World, what: string): void {
+  events.set(what, (events.get(what) ?? 0) + 1);
+}
+
+/** A run of a job has failed. */
+export function noteFailure(world: World, truth: JobTruth, injection: Injection | null): void {
+  truth.failedAt.push(world.agenda.now);
+  truth.lastOutcome = "failed";
+  truth.lastEndedAt = world.agenda.now;
+  truth.lastInjection = injection;
 }

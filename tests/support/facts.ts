@@ -48,7 +48,7 @@ export function facts(over: Partial<CronFacts> = {}): CronFacts {
   return {
     now,
     serverStartedAt: NOON - 30 * 24 * HOUR,
-    settings: { timeZone: "GMT", logRun: true, maxRunningJobs: 32, pgCronVersion: "1.6" },
+    settings: { timeZone: "GMT", logRun: true, maxRunningJobs: 32, pgCronVersion: "1.6", access: "readable" },
     launcherAlive: true,
     jobs: [cronJob()],
     runs: [],
@@ -68,6 +68,7 @@ export function knowledge(over: Partial<HubKnowledge> = {}): HubKnowledge {
     version: 0,
     runCursor: null,
     launcherWasMissing: false,
+    timeZone: null,
     openRuns: [],
     jobs: [],
     states: new Map(),
@@ -123,12 +124,20 @@ export function afterwards(before: HubKnowledge, evaluation: Evaluation, now = N
     ...before,
     version: before.version + 1,
     runCursor: project?.runCursor ?? before.runCursor,
+    timeZone: project === null ? before.timeZone : textOf(project.settings.timeZone),
+    launcherWasMissing: project === null
+      ? before.launcherWasMissing
+      : project.settings.launcherAlive === false,
     openRuns: project?.openRuns ?? before.openRuns,
     ...(project?.http === undefined ? {} : { http: project.http.reading }),
     jobs: [...jobs.values()],
     states,
     incidents: incidentsAfter(before, evaluation, now),
   };
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
 }
 
 function incidentsAfter(
@@ -142,7 +151,7 @@ function incidentsAfter(
     if (transition.action === "update") {
       incidents = incidents.map((one) => one.id === transition.id ? { ...one, ...transition } : one);
     }
-    if (transition.action === "open") {
+    if (transition.action === "open" && transition.resolution === undefined) {
       const { subjectKind, subjectId, code, severity, summary, detail } = transition;
       incidents.push({
         id: `incident-${incidents.length + 1}`,

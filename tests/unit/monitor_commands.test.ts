@@ -181,6 +181,53 @@ Deno.test("jobs tells schedule, status, last run and who looks after it, and mar
   assert.match(stdout, /annotate "job 7" --project smoothed/);
 });
 
+Deno.test("jobs and audit show what is doubtful about commands, ten lines at most", async () => {
+  const warning = "the JWT in its command expired";
+  const { stdout } = await runWith(["jobs"], {
+    listJobs: () => Promise.resolve([shownJob({ warnings: Array(12).fill(warning) })]),
+    listProjects: () => Promise.resolve([]),
+    lastCheckAt: () => Promise.resolve(null),
+  });
+  assert.equal(stdout.split(`! sync_leads in smoothed ${warning}`).length, 11);
+  assert.match(stdout, /and 2 more warnings: --json/);
+  const project = {
+    project: "smoothed",
+    status: "ok" as const,
+    errors: [],
+    jobs: 1,
+    edge_functions: 0,
+    changes: [],
+  };
+  const audited = await runWith(["audit"], {
+    auditAllProjects: () =>
+      Promise.resolve(audit({ projects: [{ ...project, warnings: [{ job: "a", code: "c", warning }] }] })),
+  });
+  assert.match(audited.stdout, /! a in smoothed the JWT in its command expired/);
+});
+
+Deno.test("check tells what pg_net could not do", async () => {
+  const http = {
+    ...{ queue: 3, worker_up: true, answers: 10, failed: 2, timed_out: 1, failure_rate: 0.3 },
+    ...{ calls_kept: true, strangers: ["typo"], errors: [] },
+  };
+  const project = {
+    project: "smoothed",
+    status: "ok" as const,
+    ...COUNTS,
+    runs_logged: 0,
+    details: [],
+    http,
+  };
+  const { stdout } = await runWith(["check"], {
+    checkHealth: () =>
+      Promise.resolve(health({ projects: [{ ...project, incidents_opened: 0, incidents_resolved: 0 }] })),
+  });
+  assert.match(
+    stdout,
+    /pg_net of smoothed: 2 of 10 answers of the last hour failed, 1 timed out, 3 requests in the queue, calls under names that no job has: typo/,
+  );
+});
+
 Deno.test("jobs never shows as healthy what no check has judged", async () => {
   const { stdout } = await runWith(
     ["jobs"],

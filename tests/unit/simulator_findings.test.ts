@@ -1,7 +1,7 @@
 /** What the simulator found: each was a wrong verdict on a world that pg_cron can make. */
 import assert from "node:assert/strict";
 import { judgeSlots } from "../../supabase/functions/_shared/rules/slot_judgement.ts";
-import { evaluateProject } from "../../supabase/functions/_shared/rules/evaluate.ts";
+import { evaluateProject, evaluateUnreadable } from "../../supabase/functions/_shared/rules/evaluate.ts";
 import { runtimeLimit } from "../../supabase/functions/_shared/rules/runtime.ts";
 import type { CronFacts, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
 import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
@@ -335,4 +335,136 @@ Deno.test("a failure without a start stands for a slot between the runs beside i
   const starts = [null, at("12:00"), null, at("14:00")];
   const runs = starts.map((startedAt) => ({ startedAt, endedAt: startedAt, open: false }));
   assert.deepEqual(judgeSlots(slots, runs, 30 * MINUTE, at("15:00")).missed, [at("11:00")]);
+});
+
+function resolved(seen: ReturnType<typeof evaluate>): string[] {
+  return (seen.observations.incidents ?? []).flatMap((one) =>
+    one.action === "resolve" ? [one.resolution] : []
+  );
+}
+
+/** A job that ran at noon and missed one o'clock. */
+function missing() {
+  const noon = run(NOON);
+  const before = settled({}, "0 * * * *", [noon]);
+  const missed = evaluate(next(before, { now: at("13:40"), reread: [noon] }), before);
+  assert.deepEqual(opened(missed), ["missed"]);
+  return { noon, known: afterwards(before, missed) };
+}
+
+Deno.test("a miss is not over because nobody could say for a while, but when the job has run", () => {
+  const { noon, known } = missing();
+  const off = evaluate(next(known, { now: at("13:45"), reread: [noon] }), known, at("20:00"));
+  assert.deepEqual([opened(off), resolved(off)], [["clock_off"], []]);
+  const dark = afterwards(known, off);
+  const right = evaluate(next(dark, { now: at("13:50"), reread: [noon] }), dark);
+  assert.deepEqual(right.jobs.map(({ status, verdict }) => [status, verdict]), [["missed", "missed"]]);
+  assert.deepEqual([opened(right), resolved(right)], [[], ["recovered"]], "only the clock is right again");
+  const after = afterwards(dark, right);
+  const back = evaluate(
+    next(after, { now: at("14:01"), reread: [noon], runs: [run(at("14:00"))] }),
+    after,
+  );
+  assert.deepEqual([resolved(back), back.jobs[0]?.status], [["recovered"], "healthy"]);
+});
+
+Deno.test("a miss is over when the job runs while the clock is off", () => {
+  const { noon, known } = missing();
+  const runs = [run(at("14:00"))];
+  const seen = evaluate(next(known, { now: at("14:01"), reread: [noon], runs }), known, at("20:00"));
+  assert.deepEqual([opened(seen), resolved(seen)], [["clock_off"], ["recovered"]]);
+});
+
+Deno.test("what is merely degraded is not over while the clock is off", () => {
+  const jobs = [cronJob({ schedule: "0 0 31 2 *" })];
+  const first = evaluate(facts({ reading: "first", jobs }), knowledge());
+  assert.deepEqual(opened(first), ["never_fires"]);
+  const known = afterwards(knowledge(), first);
+  assert.deepEqual(resolved(evaluate(facts({ now: at("12:10"), jobs }), known, at("20:00"))), []);
+});
+
+Deno.test("a stuck run whose row is deleted has not recovered", () => {
+  const noon = run(NOON);
+  const open = run(at("13:00"), { status: "running", endedAt: null });
+  const before = settled({ maxRuntimeMinutes: 30 }, "0 * * * *", [noon]);
+  const stuck = evaluate(next(before, { now: at("13:40"), reread: [noon], runs: [open] }), before);
+  assert.deepEqual(opened(stuck), ["stuck"]);
+  const known = afterwards(before, stuck);
+  const purged = evaluate(next(known, { now: at("13:50"), reread: [] }), known);
+  assert.deepEqual([resolved(purged), purged.jobs[0]?.status], [[], "unknown"]);
+  assert.deepEqual(purged.observations.runs?.map(({ status, runId }) => [status, runId]), [[
+    "unknown",
+    open.runId,
+  ]]);
+  const after = afterwards(known, purged);
+  const back = evaluate(facts({ now: at("15:01"), runs: [run(at("15:00"))] }), after);
+  assert.deepEqual(resolved(back), ["recovered"]);
+});
+
+Deno.test("a launcher that dies each second is not back because it is seen once", () => {
+  const before = { ...settled(), launcherWasMissing: true };
+  const down = evaluate(facts({ now: at("12:10"), launcherAlive: false }), before);
+  assert.deepEqual(opened(down), ["scheduler_down"]);
+  const known = afterwards(before, down);
+  const young = evaluate(facts({ now: at("12:20"), launcherAlive: null }), known);
+  assert.deepEqual(resolved(young), []);
+  const missing = afterwards(known, young);
+  assert.equal(missing.launcherWasMissing, true);
+  for (const sign of [{ launcherAlive: true }, { launcherAlive: null, runs: [run(at("12:25"))] }]) {
+    assert.deepEqual(resolved(evaluate(facts({ now: at("12:30"), ...sign }), missing)), ["recovered"]);
+  }
+});
+
+Deno.test("a dead scheduler is still dead while its project cannot be read, and its recovery is told", () => {
+  const before = { ...settled(), launcherWasMissing: true };
+  const known = afterwards(before, evaluate(facts({ now: at("12:10"), launcherAlive: false }), before));
+  const fault = { code: "unreachable", message: "Cannot connect" };
+  const cut = evaluateUnreadable({ name: "smoothed", ref: null }, fault, known);
+  assert.deepEqual([opened(cut), resolved(cut)], [["unreachable"], []]);
+  const dark = afterwards(known, cut);
+  const settings = { ...facts().settings, logRun: false };
+  const silent = afterwards(
+    dark,
+    evaluate(facts({ now: at("12:20"), launcherAlive: false, settings }), dark),
+  );
+  assert.deepEqual(silent.incidents.map(({ code }) => code), ["scheduler_down", "log_run_off"]);
+  const back = evaluate(facts({ now: at("12:30"), settings }), silent);
+  const told = back.observations.incidents?.flatMap((one) => one.action === "resolve" ? one.deliveries : []);
+  assert.equal(told?.length, 1, "although cron.log_run is still off");
+});
+
+Deno.test("a run with a start in the future stands for no slot when that time has come", () => {
+  const noon = run(NOON);
+  const future = run(at("14:00"));
+  const before = settled({}, "0 * * * *", [noon]);
+  const off = evaluate(
+    next(before, { now: at("14:05"), reread: [noon], runs: [future] }),
+    before,
+    at("12:10"),
+  );
+  const wrong = afterwards(before, off);
+  const right = afterwards(
+    wrong,
+    evaluate(next(wrong, { now: at("12:20"), reread: [future] }), wrong),
+  );
+  const later = evaluate(next(right, { now: at("14:40"), reread: [future] }), right);
+  assert.deepEqual(opened(later), ["missed"]);
+  assert.deepEqual(later.observations.runs?.map(({ runAt }) => runAt), [at("13:00"), at("14:00")]);
+});
+
+Deno.test("a job that has never run stays so while its miss is held, although no slot has come since", () => {
+  const jobs = [1, 2, 3].map((jobId) => cronJob({ jobId, jobName: `job_${jobId}`, schedule: "5 * * * *" }));
+  const start = afterwards(knowledge(), evaluate(facts({ now: NOON, jobs }), knowledge()));
+  const down = evaluate(facts({ now: at("12:50"), jobs, launcherAlive: false }), start);
+  assert.deepEqual(opened(down), ["scheduler_down"]);
+  const later = evaluate(facts({ now: at("12:55"), jobs, launcherAlive: false }), afterwards(start, down));
+  assert.deepEqual(later.jobs.map(({ status }) => status), ["missed", "missed", "missed"]);
+});
+
+Deno.test("a miss ends with its schedule, and is no longer told of the new one", () => {
+  const { noon, known } = missing();
+  const jobs = [cronJob({ schedule: "30 3 * * *" })];
+  const seen = evaluate(next(known, { now: at("13:50"), reread: [noon], jobs }), known);
+  assert.deepEqual([opened(seen), resolved(seen)], [[], ["rescheduled"]]);
+  assert.equal(seen.jobs[0]?.status, "healthy");
 });

@@ -34,13 +34,15 @@ export type CronRun = z.infer<typeof cronRun>;
 
 /** The settings that decide what pg_cron does. */
 export const cronSettings = z.object({
-  /** `cron.timezone`, or GMT where it does not exist (before 1.5) or may not be read. */
-  timeZone: z.string(),
-  /** `cron.log_run`: off means that no run leaves a trace. */
-  logRun: z.boolean(),
+  /** `cron.timezone`; GMT before pg_cron 1.5, which has no such setting; `null`: nobody can say. */
+  timeZone: z.string().nullable(),
+  /** `cron.log_run`: off means that no run leaves a trace; `null`: nobody can say. */
+  logRun: z.boolean().nullable(),
   maxRunningJobs: z.number().int().nullable(),
   /** `pg_extension.extversion`; hosted Supabase shows only `1.6`. */
   pgCronVersion: z.string(),
+  /** Why they are not known: all are hidden without pg_read_all_settings, and none exists without pg_cron's library. */
+  access: z.enum(["readable", "no_privilege", "not_loaded"]),
 });
 export type CronSettings = z.infer<typeof cronSettings>;
 
@@ -74,7 +76,10 @@ export interface CronFacts {
   /** When its Postgres started: runs missed before are a restart's. */
   serverStartedAt: number;
   settings: CronSettings;
-  /** Whether the launcher's backend was seen; `null` without the privilege to see it. */
+  /**
+   * Whether the launcher's backend was seen. `null`: nobody can say, without the privilege to see it, or because it or
+   * the server has only just started: one that dies each second is seen now and then, too.
+   */
   launcherAlive: boolean | null;
   jobs: CronJob[];
   /** Runs that began after the cursor, by run id; at a first look, the newest ones that were read. */

@@ -62,8 +62,8 @@ export interface HubKnowledge {
   runCursor: number | null;
   /** Whether the last look already found no launcher of pg_cron. */
   launcherWasMissing: boolean;
-  /** `cron.timezone` at the last look, where there was one. */
-  timeZone?: string | null;
+  /** `cron.timezone` at the last look; `null` where there was none, or nobody could say. */
+  timeZone: string | null;
   openRuns: OpenRun[];
   /** Absent: no look has asked yet. */
   http?: HttpReading;

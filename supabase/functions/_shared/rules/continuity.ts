@@ -19,9 +19,9 @@ export interface Continuity {
 /** Compares the newest run of the last look with what is there now. Rows are taken to be deleted oldest first. */
 export function continuityOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
   const { knownFrom, reread } = historyOf(facts, knowledge);
-  const before = knowledge.timeZone ?? facts.settings.timeZone;
+  const { timeZone } = facts.settings;
   // only a start of the server changes it, and nobody knows which of the starts since did
-  const moved = before !== facts.settings.timeZone;
+  const moved = knowledge.timeZone !== null && timeZone !== null && knowledge.timeZone !== timeZone;
   return { knownFrom: moved ? Math.max(knownFrom, facts.serverStartedAt) : knownFrom, reread };
 }
 
@@ -70,10 +70,10 @@ function knownRuns(knowledge: HubKnowledge): Map<number, KnownRun> {
   return known;
 }
 
-/** Whether a number stands for another run than before. A start that was not known yet is no difference. */
+/** Whether a number stands for another run than before. A start that was not known, or could not be right, is no difference. */
 function isAnother(run: CronRun, known: ReadonlyMap<number, KnownRun>): boolean {
   const before = known.get(run.runId);
   if (before === undefined) return false;
   if (before.jobId !== run.jobId) return true;
-  return before.startedAt !== run.startedAt && (before.ended || before.startedAt !== null);
+  return before.startedAt !== null && before.startedAt !== run.startedAt;
 }

@@ -26,6 +26,7 @@ export function slotsSince(
   facts: CronFacts,
 ): { slotsSince: number; judgedUntil: number } | null {
   if (schedule.kind !== "cron" && schedule.kind !== "interval") return null;
+  if (schedule.kind === "cron" && facts.settings.timeZone === null) return null;
   if (previous !== null && previous.schedule === shown.schedule && previous.slotsSince !== null) {
     return { slotsSince: previous.slotsSince, judgedUntil: previous.judgedUntil ?? previous.slotsSince };
   }
@@ -36,8 +37,9 @@ export function slotsSince(
   return { slotsSince: facts.now, judgedUntil: facts.now };
 }
 
-function fits(schedule: Schedule, startedAt: number, timeZone: string): boolean {
+function fits(schedule: Schedule, startedAt: number, timeZone: string | null): boolean {
   if (schedule.kind === "interval") return true;
+  if (timeZone === null) return false;
   const own = previousSlot(schedule, startedAt + 1, timeZone);
   return own !== null && startedAt - own <= FITTING_START_MS;
 }
@@ -69,10 +71,12 @@ export function judgeDue(
   if (schedule.kind === "interval") {
     return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts);
   }
+  const { timeZone } = facts.settings;
+  if (timeZone === null) return { missed: [], lastDecided: null, judgedUntil };
   const due = slotsBetween(schedule, {
     after: judgedUntil,
     until: facts.knownUntil,
-    timeZone: facts.settings.timeZone,
+    timeZone,
     limit: SLOTS_LIMIT,
   });
   // only what was enumerated can be judged: the rest is left for the next check
@@ -120,6 +124,7 @@ export function lastDue(view: JobView & { slotsSince: number | null }): number |
     const due = Math.max(view.lastRunAt ?? 0, since) + view.schedule.seconds * 1000;
     return due <= view.now ? due : null;
   }
+  if (view.settings.timeZone === null) return null;
   const slot = previousSlot(view.schedule, view.slots.judgedUntil + 1, view.settings.timeZone);
   return slot !== null && slot > since ? slot : null;
 }

@@ -9,9 +9,16 @@ import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob } from "./job_transitions.ts";
 import { type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
 import { redact } from "./redact.ts";
+import { withKnownSettings } from "./known_settings.ts";
 import { loggedRun, sortRuns } from "./runs.ts";
 import { continuityOf, runsToReread } from "./continuity.ts";
-import { heldUnder, projectConditions, projectTransitions, projectViewOf } from "./judge_project.ts";
+import {
+  heldUnder,
+  projectConditions,
+  projectTransitions,
+  projectViewOf,
+  unreadableTransitions,
+} from "./judge_project.ts";
 import { parseSchedule, typicalIntervalMinutes } from "./schedule.ts";
 
 /** What a check makes of a project. */
@@ -49,11 +56,12 @@ export function reconcileCron(
  */
 export function evaluateProject(
   project: ProjectIdentity,
-  facts: CronFacts,
+  read: CronFacts,
   knowledge: HubKnowledge,
   now: number,
   newId: () => string,
 ): Evaluation {
+  const facts = withKnownSettings(read, knowledge);
   const inventory = reconcileCron(project, facts, knowledge, newId);
   const { knownFrom, reread } = continuityOf(facts, knowledge);
   const rows = rowsByJob([...reread, ...facts.runs], inventory.jobs, knowledge.jobs);
@@ -132,9 +140,9 @@ export function evaluateUnreadable(
       expectedVersion: knowledge.version,
       project: { status: "error", errorCode: error.code, errorMessage: error.message },
       states,
-      incidents: projectTransitions(
+      incidents: unreadableTransitions(
         project,
-        [{ code: error.code, severity, summary, detail: {} }],
+        { code: error.code, severity, summary, detail: {} },
         knowledge,
       ),
     },
@@ -169,10 +177,15 @@ function observedProject(
     status: "ok",
     runCursor: facts.cursor,
     openRuns: runsToReread(judged.flatMap(({ open }) => open ?? []), facts, knowledge),
-    settings: { ...facts.settings, launcherAlive: facts.launcherAlive },
+    settings: { ...facts.settings, launcherAlive: launcherAliveOf(facts, knowledge) },
     clockOffsetMs: facts.now - now,
     ...(http === undefined ? {} : { http }),
   };
+}
+
+/** A launcher that was missing counts as missing until it is seen, or a run shows it. */
+function launcherAliveOf({ launcherAlive, runs }: CronFacts, knowledge: HubKnowledge): boolean | null {
+  return launcherAlive ?? (knowledge.launcherWasMissing && runs.length === 0 ? false : null);
 }
 
 /** New rows by inventory id, ascending by run id; rows of jobs that nobody ever saw have none. */

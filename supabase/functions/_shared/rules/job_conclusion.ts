@@ -4,6 +4,7 @@ import type { Verdict } from "./checks/check.ts";
 import { failedCallsBelowThreshold } from "./checks/http_calls.ts";
 import { checks } from "./checks/mod.ts";
 import type { FullView } from "./job_view.ts";
+import { MISSING_GRANT } from "./known_settings.ts";
 import { isTimeZone } from "./schedule.ts";
 
 /** What a check concluded: a state, the verdicts that led to it (the most telling first), or the doubt. */
@@ -38,12 +39,15 @@ export function conclude(view: FullView): Conclusion {
 /** Why a job without a verdict is still not healthy: healthy needs a success that nothing has put in doubt. */
 function doubtOf(view: FullView): [reason: string, summary: string] | null {
   if (view.clockOff) return ["clock_off", "the project's clock is far off, so nobody can say what is due"];
-  if (!view.settings.logRun) {
+  const { logRun, timeZone } = view.settings;
+  if (logRun === false) {
     return ["log_run_off", "cron.log_run is off on this project: no run leaves a trace"];
   }
-  if (view.schedule.kind === "cron" && !isTimeZone(view.settings.timeZone)) {
-    const where = view.job.jobType === "pg_cron" ? "cron.timezone" : "its time zone";
-    return ["time_zone_unknown", `${where} is "${view.settings.timeZone}", which is no known time zone`];
+  if (logRun === null) {
+    return ["log_run_unknown", `cron.log_run cannot be read, and no run has been seen yet: ${MISSING_GRANT}`];
+  }
+  if (view.schedule.kind === "cron" && (timeZone === null || !isTimeZone(timeZone))) {
+    return ["time_zone_unknown", timeZoneDoubt(view)];
   }
   if (view.lastFinished === null) {
     return view.open === null
@@ -62,4 +66,12 @@ function doubtOf(view: FullView): [reason: string, summary: string] | null {
   }
   const calls = failedCallsBelowThreshold(view);
   return calls === null ? null : ["below_threshold", calls];
+}
+
+function timeZoneDoubt({ job, settings: { access, timeZone } }: FullView): string {
+  const where = job.jobType === "pg_cron" ? "cron.timezone" : "its time zone";
+  if (timeZone !== null) return `${where} is "${timeZone}", which is no known time zone`;
+  return access === "no_privilege"
+    ? `cron.timezone cannot be read, so that nobody can say when it is due: ${MISSING_GRANT}`
+    : "pg_cron is not loaded (shared_preload_libraries), so that nobody can say when it is due";
 }

@@ -3,19 +3,11 @@ import type { NewsEvent } from "../domain/delivery.ts";
 import type { HubKnowledge, OpenIncident } from "../domain/hub.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition, Resolution } from "../domain/observation.ts";
-import type { JobView, Verdict } from "./checks/check.ts";
+import { isDegraded, type JobView, type Verdict } from "./checks/check.ts";
 import type { Conclusion } from "./job_conclusion.ts";
 import type { FullView } from "./job_view.ts";
 import { asTheirCallsEnded } from "./http_calls.ts";
 import { owedDeliveries, severityOfJob } from "./owed_deliveries.ts";
-
-/** Codes of verdicts that leave the job working: told at the lowest severity, in an incident of their own kind. */
-const DEGRADED_CODES: ReadonlySet<string> = new Set([
-  "overrun",
-  "slow",
-  "never_fires",
-  "http_cannot_work",
-]);
 
 /** Transitions of a job that the project shows. */
 export function jobTransitions(
@@ -70,24 +62,36 @@ export function jobTransitions(
 }
 
 function sameGravity(incident: OpenIncident, verdict: Verdict): boolean {
-  return DEGRADED_CODES.has(incident.code) === (verdict.gravity === "degraded");
+  return isDegraded(incident.code) === (verdict.gravity === "degraded");
 }
 
 function severityOf(view: JobView, verdict: Verdict): Severity {
   return verdict.severity ?? (verdict.gravity === "outage" ? severityOfJob(view.job.criticality) : "low");
 }
 
+/** Incidents that a new schedule ends: they were about the times of the old one. */
+const OF_SCHEDULE: ReadonlySet<string> = new Set(["missed", "never_ran", "schedule_invalid"]);
+
 /** How an incident ends, or `null` while nothing shows that it has: unknown is no recovery. */
 function resolutionOf(view: FullView, conclusion: Conclusion, incident: OpenIncident): Resolution | null {
   if (conclusion.status === "paused") return "paused";
-  if (DEGRADED_CODES.has(incident.code)) {
+  const hasRun = view.newStarts.length > 0;
+  const rescheduled = view.previous !== null && view.previous.schedule !== view.job.schedule;
+  if (rescheduled && !hasRun && OF_SCHEDULE.has(incident.code)) return "rescheduled";
+  // whatever the clock says, a new row is a new run
+  if (view.clockOff) {
+    const met = incident.code === "missed" || incident.code === "never_ran";
+    return met && hasRun && view.lastFinished?.status === "success" ? "recovered" : null;
+  }
+  if (isDegraded(incident.code)) {
     // a graver incident takes its place; otherwise what slowed the job down is over
     return conclusion.verdicts.some(({ gravity }) => gravity === "outage") ? "superseded" : "recovered";
   }
-  if (conclusion.status === "healthy") return "recovered";
-  const rescheduled = view.previous !== null && view.previous.schedule !== view.job.schedule;
-  const ofSchedule = ["missed", "never_ran", "schedule_invalid"].includes(incident.code);
-  return ofSchedule && rescheduled ? "rescheduled" : null;
+  return conclusion.status === "healthy"
+    ? "recovered"
+    : rescheduled && OF_SCHEDULE.has(incident.code)
+    ? "rescheduled"
+    : null;
 }
 
 /** The incidents of a job that is gone end. */

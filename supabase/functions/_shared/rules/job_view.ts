@@ -2,9 +2,8 @@
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
 import type { HttpCall } from "../domain/http.ts";
-import type { IncidentDetail } from "../domain/incident.ts";
 import type { ObservedJob } from "../domain/observation.ts";
-import type { FinishedRun, JobView } from "./checks/check.ts";
+import { type FinishedRun, isDegraded, type JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
 import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
@@ -46,6 +45,8 @@ export interface FullView extends JobView {
 export interface SeenRuns {
   sorted: SortedRuns;
   schedule: Schedule;
+  /** One that was in progress at the last look, and whose row is gone since. */
+  vanished?: EndedRun | null;
 }
 
 /**
@@ -59,14 +60,15 @@ export function viewOf(
   previous: JobState | null,
   rows: readonly CronRun[],
   facts: CronFacts,
-  around: ProjectView & { openDetail: IncidentDetail | null },
+  around: ProjectView,
 ): FullView {
   // a restored history holds runs again that were logged before it was lost
   const fresh = facts.reading === "restored" && previous !== null
     ? rows.filter((row) => (row.startedAt ?? 0) > (previous.lastRunAt ?? 0))
     : rows;
   const schedule = parseSchedule(shown.schedule ?? "", { pgCronVersion: facts.settings.pgCronVersion });
-  const seen = { sorted: sortRuns(fresh, facts.serverStartedAt), schedule };
+  const sorted = sortRuns(fresh, facts.serverStartedAt);
+  const seen = { sorted, schedule, vanished: vanishedRun(previous, fresh) };
   return viewOfRuns(shown, known, previous, seen, facts, around);
 }
 
@@ -75,19 +77,20 @@ export function viewOfRuns(
   shown: ObservedJob,
   known: InventoryJob | undefined,
   previous: JobState | null,
-  { sorted, schedule }: SeenRuns,
+  { sorted: found, schedule, vanished }: SeenRuns,
   facts: CronFacts,
-  around: ProjectView & { openDetail: IncidentDetail | null },
+  around: ProjectView,
 ): FullView {
-  const starts = [...sorted.ended, ...sorted.open === null ? [] : [sorted.open]]
+  const starts = [...found.ended, ...found.open === null ? [] : [found.open]]
     .flatMap(({ startedAt }) => startedAt ?? []);
+  const sorted = vanished ? { ...found, ended: [vanished, ...found.ended] } : found;
   const history = historyOf(previous, sorted.ended, starts, facts.now);
   const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
     annotatedMinutes: job.graceMinutes,
   });
-  const judgeable = shown.active && facts.settings.logRun && !around.clockOff;
+  const judgeable = shown.active && facts.settings.logRun === true && !around.clockOff;
   const sameJob = known === undefined || known.jobId === null || known.jobId === shown.jobId;
   const since = judgeable
     ? slotsSince(shown, schedule, sameJob ? previous : null, history.lastRunAt, facts)
@@ -109,7 +112,10 @@ export function viewOfRuns(
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
     newStarts: starts,
-    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, slots.judgedUntil),
+    recentRuns: keepRecent(previous?.recentRuns ?? [], sorted, {
+      undecidedFrom: slots.judgedUntil,
+      now: facts.now,
+    }),
     slots,
     graceMinutes: grace,
     intervalMinutes: shown.expectedIntervalMinutes,
@@ -120,17 +126,27 @@ export function viewOfRuns(
       calls: around.calls.get(shown.id) ?? [],
       before: previous?.recentCalls ?? [],
       // of those that are not kept, too
-      runs: keepRecent(previous?.recentRuns ?? [], sorted, -Infinity),
+      runs: keepRecent(previous?.recentRuns ?? [], sorted, { undecidedFrom: -Infinity, now: facts.now }),
       bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
     }),
     warnings: shown.warnings ?? [],
     saturated: around.saturated,
-    openDetail: around.openDetail,
+    openOutage: around.incidents.get(shown.id)?.find(({ code }) => !isDegraded(code)) ?? null,
     clockOff: around.clockOff,
     sorted,
     slotsSince: since?.slotsSince ?? null,
     ...history,
   };
+}
+
+/** A run that was in progress at the last look and whose row is gone has ended, or not: nobody can say. */
+function vanishedRun(previous: JobState | null, rows: readonly CronRun[]): EndedRun | null {
+  const before = previous?.recentRuns.findLast(({ status }) => status === "running");
+  if (before === undefined || before.runId === null) return null;
+  const { runId, startedAt } = before;
+  if (rows.some((row) => row.runId === runId)) return null;
+  const message = "its row was deleted before it ended";
+  return { runId, status: "unknown", message, startedAt: ms(startedAt), endedAt: null };
 }
 
 function openRunOf(
@@ -177,6 +193,7 @@ function historyOf(
     lastSuccessAt = run.startedAt ?? run.endedAt ?? lastSuccessAt;
   }
   // what seems to have started in the future ran when the clock was wrong
+  if (lastSuccessAt !== null) lastSuccessAt = Math.min(lastSuccessAt, now);
   const latest = starts.reduce<number | null>(
     (latest, startedAt) => Math.max(latest ?? startedAt, startedAt),
     previous?.lastRunAt ?? null,

@@ -53,7 +53,7 @@ export function judgeHeartbeat(
     before === null ? null : rewound(before, heartbeat),
     { sorted: sortEnds(heartbeat), schedule: dueBy(heartbeat) },
     factsOf(heartbeat, look),
-    { ...NO_PROJECT, openDetail: incidents[0]?.detail ?? null },
+    { ...NO_PROJECT, incidents: new Map([[shown.id, incidents]]) },
   );
   const judged = judgeView(view, incidents, knowledge);
   return { ...judged, runs: judged.runs.map((run) => ({ ...run, source: "heartbeat" })) };
@@ -87,7 +87,6 @@ const NO_PROJECT = {
   knownFrom: -Infinity,
   openSince: new Map<number, number>(),
   known: new Map<string, never>(),
-  incidents: new Map<string, never>(),
 };
 
 /** What people wrote in the inventory; the heartbeat's own grace counts where that has none. */
@@ -185,7 +184,7 @@ function factsOf({ ends, timeZone }: Heartbeat, { now, limit }: { now: number; l
   return {
     now,
     serverStartedAt: 0,
-    settings: { timeZone, logRun: true, maxRunningJobs: null, pgCronVersion: "" },
+    settings: { timeZone, logRun: true, maxRunningJobs: null, pgCronVersion: "", access: "readable" },
     launcherAlive: null,
     ...{ jobs: [], runs: [], reread: [], sessions: [], successChecks: [], cursor: null },
     reading: "first",

@@ -47,10 +47,7 @@ export function judgeJob(
   // a job that comes back after it was gone begins anew, with its annotations
   const previous = known?.removedAt === null ? knowledge.states.get(shown.id) ?? null : null;
   const incidents = project.incidents.get(shown.id) ?? [];
-  const view = viewOf(shown, known, previous, rows, facts, {
-    ...project,
-    openDetail: incidents[0]?.detail ?? null,
-  });
+  const view = viewOf(shown, known, previous, rows, facts, project);
   return judgeView(view, incidents, knowledge);
 }
 

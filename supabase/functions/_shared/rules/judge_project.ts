@@ -11,6 +11,7 @@ import type { JudgedJob } from "./judge_job.ts";
 import { NOTHING_READ } from "./http_calls.ts";
 import { stalledQueue } from "./http_queue.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
+import { MISSING_GRANT } from "./known_settings.ts";
 import { formatDuration, formatUtc } from "./text.ts";
 
 /** Farther than this from the hub's clock, nobody can say what is due. */
@@ -61,10 +62,13 @@ export function projectConditions(
   around: ProjectView,
 ): ProjectCondition[] {
   const active = judged.filter(({ report }) => report.status !== "paused");
-  if (active.length === 0) return [];
-  const silence = schedulerDown(facts, knowledge, active) ?? runsLost(facts, active);
+  const silence = schedulerDown(facts, knowledge, active) ?? stillDown(facts, knowledge, active, around) ??
+    runsLost(facts, active);
   const conditions: ProjectCondition[] = silence === null ? [] : [silence];
-  if (!facts.settings.logRun) {
+  if (active.length === 0) return conditions;
+  const hidden = hiddenSettings(facts);
+  if (hidden !== null) conditions.push(hidden);
+  if (facts.settings.logRun === false) {
     const summary = "cron.log_run is off: runs leave no trace, so that nobody can say how the jobs are";
     conditions.push({ code: "log_run_off", severity: "low", summary, detail: {} });
   }
@@ -79,8 +83,22 @@ export function projectConditions(
   return conditions;
 }
 
+/** Settings that the role may not read and that nothing else tells. */
+function hiddenSettings({ settings }: CronFacts): ProjectCondition | null {
+  if (settings.access !== "no_privilege") return null;
+  const unknown = [
+    ...(settings.timeZone === null ? ["cron.timezone"] : []),
+    ...(settings.logRun === null ? ["cron.log_run"] : []),
+  ];
+  if (unknown.length === 0) return null;
+  const summary = `${
+    unknown.join(" and ")
+  } cannot be read, so that nobody can say how the jobs are: ${MISSING_GRANT}`;
+  return { code: "settings_hidden", severity: "low", summary, detail: {} };
+}
+
 /**
- * The launcher is gone at two looks in a row, or at one while jobs are overdue; or, where it cannot be seen or seems
+ * The launcher is gone at two looks in a row, or at one while jobs are overdue or pg_cron is not even loaded; or, where it cannot be seen or seems
  * well, several jobs missed a slot that came after the last run of any job and after the server's start.
  */
 function schedulerDown(
@@ -88,12 +106,15 @@ function schedulerDown(
   knowledge: HubKnowledge,
   active: readonly JudgedJob[],
 ): ProjectCondition | null {
-  const overdue = active.filter(({ report }) => report.status === "missed");
+  if (active.length === 0) return null;
+  const overdue = overdueOf(active);
   const lastRun = Math.max(0, ...active.map(({ state }) => state.lastRunAt ?? 0));
   const quietSince = Math.max(lastRun, facts.serverStartedAt);
   const unmet = overdue.flatMap(({ lastDue }) => lastDue !== null && lastDue > quietSince ? [lastDue] : []);
   const silent = unmet.length >= OVERDUE_JOBS;
-  const gone = facts.launcherAlive === false && (knowledge.launcherWasMissing || overdue.length > 0);
+  const notLoaded = facts.settings.access === "not_loaded";
+  const gone = notLoaded ||
+    facts.launcherAlive === false && (knowledge.launcherWasMissing || overdue.length > 0);
   if (!silent && !gone) return null;
   const held = overdue.map(({ report }) => report.jobName).sort();
   const critical = overdue.some(({ report }) => report.criticality === "critical");
@@ -101,7 +122,9 @@ function schedulerDown(
   return {
     code: "scheduler_down",
     severity: critical ? "critical" : "important",
-    summary: gone
+    summary: notLoaded
+      ? `pg_cron's launcher is not running: shared_preload_libraries does not load pg_cron${many}`
+      : gone
       ? `pg_cron's launcher is not running${many}`
       : `no job has run for ${formatDuration(facts.now - quietSince)}${many}: pg_cron starts nothing`,
     detail: {
@@ -110,6 +133,30 @@ function schedulerDown(
     },
     explains: overdue.map(({ report }) => report.id),
   };
+}
+
+/**
+ * What was told of a silent project goes on until something shows that it is over: for a scheduler its launcher, or a
+ * run; for lost runs the jobs, which nobody can judge while the clock is off.
+ */
+function stillDown(
+  facts: CronFacts,
+  knowledge: HubKnowledge,
+  active: readonly JudgedJob[],
+  { clockOff }: ProjectView,
+): ProjectCondition | null {
+  const noSign = facts.runs.length === 0 && (facts.launcherAlive !== true || clockOff);
+  const open = knowledge.incidents.find(({ subjectKind, code }) =>
+    subjectKind === "project" &&
+    ((code === "scheduler_down" && noSign) || (code === "server_was_down" && clockOff))
+  );
+  if (open === undefined) return null;
+  const { code, severity, summary, detail } = open;
+  return { code, severity, summary, detail, explains: overdueOf(active).map(({ report }) => report.id) };
+}
+
+function overdueOf(active: readonly JudgedJob[]): JudgedJob[] {
+  return active.filter(({ report }) => report.status === "missed");
 }
 
 /** Several jobs are overdue because the server was down when they were due: pg_cron never makes such runs up. */
@@ -129,6 +176,26 @@ function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondit
   };
 }
 
+/** What a project that can be read is said to have; the codes of others are why one cannot be read. */
+const READABLE_CODES: ReadonlySet<string> = new Set([
+  "scheduler_down",
+  "server_was_down",
+  "log_run_off",
+  "settings_hidden",
+  "clock_off",
+  "http_queue_stalled",
+]);
+
+/** A project that cannot be read: whatever else was told of it goes on, since nobody can see that it is over. */
+export function unreadableTransitions(
+  project: ProjectIdentity,
+  fault: ProjectCondition,
+  knowledge: HubKnowledge,
+): IncidentTransition[] {
+  const incidents = knowledge.incidents.filter(({ code }) => !READABLE_CODES.has(code));
+  return projectTransitions(project, [fault], { ...knowledge, incidents });
+}
+
 /** What becomes of the project's incidents: those that hold go on, new ones open, the others are over. */
 export function projectTransitions(
   project: ProjectIdentity,
@@ -139,6 +206,7 @@ export function projectTransitions(
     incident.subjectKind === "project" && incident.subjectId === project.name
   );
   const ended = open.filter((incident) => !conditions.some(({ code }) => code === incident.code));
+  const following = conditions.some(({ code }) => !open.some((incident) => incident.code === code));
   const deliveries = (event: NewsEvent, severity: Severity) =>
     owedDeliveries(
       { severity, alertChannel: null, projectName: project.name, event },
@@ -151,7 +219,7 @@ export function projectTransitions(
       resolution: "recovered" as const,
       detail: {},
       // one fault followed by another is not good news
-      deliveries: conditions.length === 0 ? deliveries("resolved", incident.severity) : [],
+      deliveries: following ? [] : deliveries("resolved", incident.severity),
     })),
     ...conditions.map(({ explains: _, ...condition }): IncidentTransition => {
       const known = open.find((incident) => incident.code === condition.code);

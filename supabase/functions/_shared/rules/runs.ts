@@ -83,12 +83,15 @@ export function loggedMiss(jobInventoryId: string, slot: number): LoggedRun {
 
 /**
  * The runs to keep with the job's state, newest last: the last two dozen, and older ones that an undecided slot may
- * still be matched with.
+ * still be matched with. What seems to have started in the future ran when the clock was wrong: it keeps no time, or it
+ * would stand for a slot once that time has come.
+ *
+ * @param now The project's clock.
  */
 export function keepRecent(
   before: readonly RecentRun[],
   sorted: SortedRuns,
-  undecidedFrom: number,
+  { undecidedFrom, now }: { undecidedFrom: number; now: number },
 ): RecentRun[] {
   const ended: RecentRun[] = sorted.ended.map((run) => ({
     runId: run.runId,
@@ -99,7 +102,11 @@ export function keepRecent(
       ? { rows: rowsOf(run.message) }
       : { message: run.message?.slice(0, 500).toWellFormed() ?? null }),
   }));
-  const all = [...before.filter((run) => run.status !== "running"), ...ended];
+  const all = [...before.filter((run) => run.status !== "running"), ...ended].map((run) =>
+    run.startedAt !== null && Date.parse(run.startedAt) > now
+      ? { ...run, startedAt: null, endedAt: null }
+      : run
+  );
   const needed = all.filter((run, index) =>
     index >= all.length - RECENT_RUNS ||
     (run.startedAt !== null && Date.parse(run.startedAt) >= undecidedFrom)

@@ -7,6 +7,7 @@ import {
   cronJob,
   type CronRun,
   cronRun,
+  type CronSettings,
   runSession,
   type SuccessCheck,
 } from "../domain/facts.ts";
@@ -230,6 +231,7 @@ const look = z.object({
   serverStartedAt: z.number(),
   pgCronVersion: z.string().nullable(),
   settings: z.record(z.string(), z.string()).nullable(),
+  maySeeSettings: z.boolean(),
   launcherAlive: z.boolean().nullable(),
   jobs: z.array(cronJob),
   runs: z.array(cronRun),
@@ -251,17 +253,11 @@ function parse(project: WatchedProject, answer: unknown): Look {
 }
 
 function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], complete: boolean): CronFacts {
-  const settings = look.settings ?? {};
   const lastStart = runs.reduce((latest, run) => Math.max(latest, run.startedAt ?? 0), 0);
   return {
     now: look.now,
     serverStartedAt: look.serverStartedAt,
-    settings: {
-      timeZone: settings["cron.timezone"] ?? "GMT",
-      logRun: settings["cron.log_run"] !== "off",
-      maxRunningJobs: Number(settings["cron.max_running_jobs"]) || null,
-      pgCronVersion: look.pgCronVersion ?? "unknown",
-    },
+    settings: settingsOf(look),
     launcherAlive: look.launcherAlive,
     jobs: look.jobs,
     runs,
@@ -272,6 +268,35 @@ function toFacts(look: Look, reading: CronFacts["reading"], runs: CronRun[], com
     reading,
     knownUntil: complete ? look.now : lastStart,
   };
+}
+
+/** Since when `cron.timezone` exists. */
+const TIME_ZONE_SINCE = { major: 1, minor: 5 };
+
+/**
+ * Every setting of pg_cron is hidden from roles without pg_read_all_settings (`GUC_SUPERUSER_ONLY`), and defined only
+ * where its library was loaded at the server's start.
+ */
+export function settingsOf(
+  { settings, maySeeSettings, pgCronVersion }: Pick<Look, "settings" | "maySeeSettings" | "pgCronVersion">,
+): CronSettings {
+  const shown = settings ?? {};
+  const logRun = shown["cron.log_run"];
+  const readable = logRun !== undefined;
+  const withoutTimeZone = readable || isBefore(pgCronVersion, TIME_ZONE_SINCE);
+  return {
+    timeZone: shown["cron.timezone"] ?? (withoutTimeZone ? "GMT" : null),
+    logRun: readable ? logRun !== "off" : null,
+    maxRunningJobs: Number(shown["cron.max_running_jobs"]) || null,
+    pgCronVersion: pgCronVersion ?? "unknown",
+    access: readable ? "readable" : maySeeSettings ? "not_loaded" : "no_privilege",
+  };
+}
+
+function isBefore(version: string | null, { major, minor }: typeof TIME_ZONE_SINCE): boolean {
+  const [, ofMajor, ofMinor] = /^(\d+)\.(\d+)/.exec(version ?? "") ?? [];
+  if (ofMajor === undefined) return false;
+  return Number(ofMajor) < major || (Number(ofMajor) === major && Number(ofMinor) < minor);
 }
 
 /** What one round trip brought back. */
@@ -319,7 +344,7 @@ const RUN = `json_build_object(
 function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
   const openRunIds = from === "jobs only" ? [] : from.openRunIds;
   return `with activity as materialized (
-    select pid, usesysid, application_name, state, query, wait_event_type, wait_event, backend_type
+    select pid, usesysid, application_name, state, query, wait_event_type, wait_event, backend_type, backend_start
     from pg_stat_get_activity(null)
   ), runs as materialized (${runsOf(from, limits)}
   ), reread as materialized (
@@ -333,9 +358,8 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
     'pgCronVersion', (select extversion from pg_extension where extname = 'pg_cron'),
     'settings', (select json_object_agg(name, setting) from pg_settings
                  where name in ('cron.timezone', 'cron.log_run', 'cron.max_running_jobs')),
-    'launcherAlive', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then exists (
-                       select from activity where application_name = 'pg_cron scheduler'
-                          or backend_type = 'pg_cron launcher') end,
+    'maySeeSettings', pg_has_role(current_user, 'pg_read_all_settings', 'usage'),
+    'launcherAlive', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then ${LAUNCHER_ALIVE} end,
     'jobs', (select coalesce(json_agg(json_build_object(
                'jobId', j.jobid, 'jobName', j.jobname, 'userName', j.username, 'schedule', j.schedule,
                'command', left(j.command, 4000), 'database', j.database, 'active', j.active) order by j.jobid), '[]')
@@ -346,6 +370,13 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
     'maxRunId', (select max(runid) from cron.job_run_details),
     'watchesHub', ${WATCHES_HUB})::text as facts`;
 }
+
+/** Younger than this, a launcher that is there may be about to die, and one that is not there about to start. */
+const SETTLED = "clock_timestamp() - interval '5 seconds'";
+
+const LAUNCHER_ALIVE = `(select case when bool_or(backend_start < ${SETTLED}) then true
+      when count(*) = 0 and pg_postmaster_start_time() < ${SETTLED} then false end
+    from activity where application_name = 'pg_cron scheduler' or backend_type = 'pg_cron launcher')`;
 
 /** What the sessions of runs in progress wait for, and who is in their way. */
 const SESSIONS = `(select coalesce(json_agg(json_build_object(

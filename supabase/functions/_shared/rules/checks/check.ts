@@ -1,7 +1,7 @@
 /** What a check is: a pure function from all that is known of one job to a verdict, or nothing. */
 import type { CronRun, CronSettings, RunSession, SuccessCheck } from "../../domain/facts.ts";
 import type { CommandWarning, RecentCall } from "../../domain/http.ts";
-import type { InventoryJob, JobState } from "../../domain/hub.ts";
+import type { InventoryJob, JobState, OpenIncident } from "../../domain/hub.ts";
 import type { IncidentDetail } from "../../domain/incident.ts";
 import type { Severity } from "../../domain/job.ts";
 import type { RecentRun } from "../../domain/run.ts";
@@ -49,8 +49,8 @@ export interface JobView {
   warnings: readonly CommandWarning[];
   /** Whether every slot of `cron.max_running_jobs` is taken. */
   saturated: boolean;
-  /** Facts of the job's unresolved incident, so that counts go on. */
-  openDetail: IncidentDetail | null;
+  /** The job's unresolved incident, so that counts and what nobody can see go on; not one that is merely degraded. */
+  openOutage: Pick<OpenIncident, "code" | "detail"> | null;
 }
 
 /**
@@ -75,4 +75,12 @@ export interface Verdict {
 export interface Check {
   code: string;
   evaluate(view: JobView): Verdict | null;
+}
+
+/** Codes of verdicts that leave the job working: told at the lowest severity, in an incident of their own kind. */
+const DEGRADED_CODES: ReadonlySet<string> = new Set(["overrun", "slow", "never_fires", "http_cannot_work"]);
+
+/** Whether an incident of this code is about something `degraded`. */
+export function isDegraded(code: string): boolean {
+  return DEGRADED_CODES.has(code);
 }

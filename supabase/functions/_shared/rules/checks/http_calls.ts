@@ -48,7 +48,7 @@ function unknown(view: JobView, last: RecentCall): Verdict {
     gravity: "outage",
     status: "unknown",
     // what failed before and is unknown now has not become less grave
-    ...(view.openDetail === null ? { severity } : {}),
+    ...(view.openOutage === null ? { severity } : {}),
     summary: last.message,
     detail: factsOf(view),
   };

@@ -1,6 +1,7 @@
 /** Missed: a slot is past its grace without a run. Nothing has run since, or it has and the gap is told once. */
 import { describeSchedule } from "../schedule.ts";
 import { formatUtc } from "../text.ts";
+import type { IncidentDetail } from "../../domain/incident.ts";
 import type { Check, JobView, Verdict } from "./check.ts";
 
 export const missed: Check = {
@@ -15,9 +16,9 @@ export const missed: Check = {
 
 /** The newest slot that is decided was missed. */
 function stillGone(view: JobView, newest: number | null): Verdict {
-  const before = view.previous?.verdict === "missed" ? view.openDetail?.missedSlots ?? 0 : 0;
-  const count = before + view.slots.missed.length;
-  const due = newest === null ? view.openDetail?.expectedAt ?? null : new Date(newest).toISOString();
+  const told = toldMiss(view);
+  const count = (told?.missedSlots ?? 0) + view.slots.missed.length;
+  const due = newest === null ? told?.expectedAt ?? null : new Date(newest).toISOString();
   const slot = due === null ? "its slot" : `the slot at ${formatUtc(new Date(due))}`;
   const others = count > 1 ? `, ${count} slots missed in all` : "";
   return {
@@ -59,10 +60,23 @@ function cameBack(view: JobView, newest: number): Verdict {
   };
 }
 
-/** No slot was decided since, and nothing ran. */
+/**
+ * No slot was decided since, and nothing ran. Also after looks at which nobody could say: an incident that is still
+ * open then tells of a miss.
+ */
 function goesOn(view: JobView): boolean {
-  return view.previous?.verdict === "missed" && view.slots.lastDecided === null &&
-    view.newStarts.length === 0;
+  const { previous, slots, lastRunAt } = view;
+  if (previous === null || previous.schedule !== view.job.schedule) return false;
+  if (slots.lastDecided !== null || view.newStarts.length > 0) return false;
+  if (previous.verdict === "missed") return true;
+  const due = toldMiss(view)?.expectedAt ?? null;
+  return due !== null && (lastRunAt === null || lastRunAt < Date.parse(due));
+}
+
+/** What the open incident says of a miss, if that is what it tells now. */
+function toldMiss(view: JobView): IncidentDetail | null {
+  const detail = view.openOutage?.detail ?? null;
+  return detail?.missedSlots ? detail : null;
 }
 
 function isRestart(view: JobView, first: number, newest: number): boolean {
