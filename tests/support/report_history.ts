@@ -1,4 +1,4 @@
-/** Two weeks of a hub's past, so that reports have something to say: runs, incidents, alerts, metrics, changes. */
+/** Three weeks of a hub's past, so that reports have something to say: runs, incidents, alerts, metrics, changes. */
 import type postgres from "postgres";
 
 /** How much of a past. */
@@ -10,7 +10,7 @@ export interface HistorySize {
 }
 
 /**
- * Writes the fourteen days before today into an empty hub. The first job failed for hours yesterday and has an open
+ * Writes the three weeks before today into an empty hub. The first job failed for hours yesterday and has an open
  * incident, the second missed slots, the third has become slower since a week. The same rows each day that it is called.
  */
 export async function seedHistory(
@@ -50,7 +50,7 @@ async function seedJobs(sql: postgres.Sql, jobs: number): Promise<void> {
 
 async function seedRuns(sql: postgres.Sql, runsADay: number): Promise<void> {
   await sql`
-    select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 16) as n`;
+    select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 23) as n`;
   await sql`
     insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, run_id, duration, collected_at)
     select job_id, project_name, job_name, status,
@@ -75,7 +75,7 @@ async function seedRuns(sql: postgres.Sql, runsADay: number): Promise<void> {
                d as days_ago, slot, abs(hashtext(j.job_name || d || ':' || slot)) % 1000 as chance,
                ((now() at time zone 'UTC')::date - d)::timestamp at time zone 'UTC'
                  + slot * interval '1 day' / ${runsADay}::integer as at
-        from job_inventory j, generate_series(1, 15) as d, generate_series(0, ${runsADay}::integer - 1) as slot) as slots
+        from job_inventory j, generate_series(1, 22) as d, generate_series(0, ${runsADay}::integer - 1) as slot) as slots
     ) as runs`;
   await sql`
     insert into job_health_daily (job_inventory_id, day, runs, successes, failures, missed)
@@ -95,7 +95,7 @@ async function seedIncidents(sql: postgres.Sql): Promise<void> {
            jsonb_build_object('expectedAt', to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), j.id,
            at + make_interval(mins => 3 + n % 12), at + make_interval(mins => 20 + 7 * (n % 12)), 'recovered',
            case when n % 5 = 0 then at + interval '1 hour' end, case when n % 5 = 0 then 'dana' end
-    from generate_series(1, 28) as n
+    from generate_series(1, 44) as n
     join lateral (
       select ((now() at time zone 'UTC')::date - (1 + n / 2))::timestamp at time zone 'UTC' + make_interval(hours => 6 + n % 2 * 8) as at
     ) as day on true
@@ -128,7 +128,7 @@ async function seedIncidents(sql: postgres.Sql): Promise<void> {
 
 async function seedMetrics(sql: postgres.Sql): Promise<void> {
   await sql`
-    select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 16) as n`;
+    select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 23) as n`;
   await sql`
     update metric_definitions set enabled = true
     where name in ('ai_cost_hourly', 'ai_tokens_hourly', 'ai_error_rate', 'queue_depth', 'queue_processing_time_p95', 'dead_letter_queue_size')`;
@@ -140,7 +140,7 @@ async function seedMetrics(sql: postgres.Sql): Promise<void> {
                  ('ai_cost_hourly', 3.4, 1.4), ('ai_tokens_hourly', 210000, 1.3), ('ai_error_rate', 0.8, 1.9),
                  ('queue_depth', 60, 1.5), ('queue_processing_time_p95', 14, 1.2), ('dead_letter_queue_size', 0, 1.0)
          ) as m(name, value, growth),
-         generate_series(date_trunc('hour', now()) - interval '15 days', now(), interval '20 minutes') as at`;
+         generate_series(date_trunc('hour', now()) - interval '22 days', now(), interval '20 minutes') as at`;
   await sql`
     insert into metric_state (metric_definition_id, project_name, series, value, severity, severity_since, alarm, summary, recorded_at)
     select d.id, 'smoothed', '', l.value, case d.name when 'queue_depth' then 'warning' else 'ok' end, now(),
