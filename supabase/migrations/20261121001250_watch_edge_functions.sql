@@ -290,7 +290,11 @@ begin
            (select i.id from public.job_inventory i
             where i.project_name = p_project and i.job_type = 'edge_function' and i.job_name = r.function_name
               and i.job_user is null),
-           p_project, r.function_name, r.status, r.http_status, least(r.started_at, now()), least(r.ended_at, now()),
+           -- a report is sent within minutes: an instant that is not of now is that of a wrong clock
+           p_project, r.function_name, r.status, r.http_status,
+           case when r.started_at > now() - interval '1 hour' then least(r.started_at, now()) else now() end,
+           case when r.ended_at > now() - interval '1 hour' then least(r.ended_at, now())
+                when r.ended_at is not null then now() end,
            r.duration_ms, r.error_name, r.error_message
     from jsonb_to_recordset(p_executions) as r(
            id uuid, function_name text, status text, http_status integer, started_at timestamptz,

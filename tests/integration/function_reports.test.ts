@@ -161,6 +161,25 @@ Deno.test("a start and its end are one row; another project's token cannot touch
   assert.deepEqual(await minutesOf(hub), [["smoothed", "sync-leads", "wrapper", 2, 1, 0]]);
 });
 
+Deno.test("a reporter's clock that is wrong by years moves nothing: what it reports has just happened", async () => {
+  await using hub = await testDatabase("hub");
+  const { executions } = receivers(hub);
+  const token = await tokenOf(hub, "executions");
+  for (const instant of ["0001-01-01T00:00:00Z", "2999-01-01T00:00:00Z"]) {
+    const { status } = await executions(token, {
+      executions: [execution({ started_at: instant, ended_at: instant })],
+    });
+    assert.equal(status, 200);
+  }
+  const [seen] = await hub.sql`
+    select count(*)::int as n, bool_and(started_at between now() - interval '1 minute' and now()
+                                        and ended_at between started_at and now()) as now from function_executions`;
+  assert.deepEqual({ ...seen }, { n: 2, now: true });
+  const [minutes] = await hub.sql`
+    select bool_and(minute > now() - interval '3 minutes') as now from function_minutes where source = 'wrapper'`;
+  assert.equal(minutes?.now, true);
+});
+
 Deno.test("every fault of a report is named, and nothing of it is kept", async () => {
   await using hub = await testDatabase("hub");
   const { executions } = receivers(hub);
