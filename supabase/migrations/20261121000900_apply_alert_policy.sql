@@ -266,9 +266,12 @@ language sql
 immutable
 set search_path = ''
 as $$
-  select round(extract(epoch from p_at) * 1000)::bigint
+  -- infinity, which people write for "until further notice", is no number: the years 1 to 2199 stand for all time
+  select case when p_at is not null then
+    round(extract(epoch from least(greatest(p_at, '0001-01-01 00:00:00+00'), '2200-01-01 00:00:00+00')) * 1000)::bigint
+  end
 $$;
-comment on function monitoring.epoch_ms(timestamptz) is 'An instant as milliseconds since 1970.';
+comment on function monitoring.epoch_ms(timestamptz) is 'An instant as milliseconds since 1970; before the year 1 and after 2199, the first or last of those.';
 
 create function monitoring.alert_target_key(c public.alert_config) returns text
 language sql

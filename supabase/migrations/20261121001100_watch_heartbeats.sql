@@ -26,7 +26,9 @@ create table public.job_heartbeats (
   constraint "schedule has five fields: minute hour day month weekday" check (schedule ~ '^\s*(\S+(\s+\S+){4}|@[a-z]+)\s*$'),
   constraint "schedule or expected_interval_minutes, not both" check (num_nonnulls(schedule, expected_interval_minutes) < 2),
   constraint "expected_interval_minutes is 1 to 527040 (366 days)" check (expected_interval_minutes between 1 and 527040),
-  constraint "grace_minutes is 0 to 44640 (31 days)" check (grace_minutes between 0 and 44640)
+  constraint "grace_minutes is 0 to 44640 (31 days)" check (grace_minutes between 0 and 44640),
+  constraint "last_run_at is an instant, not infinity" check (isfinite(last_run_at)),
+  constraint "last_alert_at is an instant, not infinity; active = false expects nothing" check (isfinite(last_alert_at))
 );
 comment on table public.job_heartbeats is 'Jobs that run elsewhere and report that they ran. Annotate them in job_inventory, where cron-healthcheck puts each.';
 comment on column public.job_heartbeats.job_name is 'Name of the job, unique over all projects.';

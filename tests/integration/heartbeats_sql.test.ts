@@ -180,6 +180,20 @@ Deno.test("an end without an id ends the one run that goes on, and none of sever
   assert.equal(await open(), 2);
 });
 
+Deno.test("infinity is no instant at which a job ran or an alert was sent", async () => {
+  await using hub = await testDatabase("hub");
+  await hub.sql`select update_job_heartbeat('import')`;
+  const inserted = await refusal(
+    hub.sql`insert into job_heartbeats (job_name, last_run_at) values ('a', 'infinity')`,
+  );
+  assert.match(inserted, /last_run_at is an instant, not infinity/);
+  assert.match(
+    await refusal(hub.sql`update job_heartbeats set last_alert_at = '-infinity'`),
+    /last_alert_at is an instant, not infinity/,
+  );
+  await hub.sql`update job_heartbeats set last_alert_at = null`;
+});
+
 Deno.test("a run that never ended is lost when the next begins: at once without ids, after a day with them", async () => {
   await using hub = await testDatabase("hub");
   const [made] = await hub.sql`select monitoring.create_heartbeat('import') as token`;
