@@ -74,6 +74,7 @@ create table public.silences (
   constraint "job_pattern is not empty (use * for all)" check (btrim(job_pattern) <> ''),
   constraint "created_by says who" check (btrim(created_by) <> ''),
   constraint "reason says why" check (btrim(reason) <> ''),
+  constraint "starts_at and ends_at are instants, not infinity" check (isfinite(starts_at) and (ends_at is null or isfinite(ends_at))),
   constraint "a silence without a schedule ends" check (schedule is not null or ends_at is not null),
   constraint "schedule and duration_minutes are given together" check ((schedule is null) = (duration_minutes is null)),
   constraint "schedule has five fields: minute hour day month weekday" check (schedule ~ '^\s*\S+(\s+\S+){4}\s*$'),
