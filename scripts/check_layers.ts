@@ -15,8 +15,10 @@ const ROOMS: readonly [room: string, files: RegExp][] = [
   ["rules", /^_shared\/rules\//],
   ["sources", /^_shared\/sources\//],
   ["hub", /^_shared\/hub\//],
-  ["deliver", /^_shared\/channels\/(deliver|url_guard)\.ts$/],
+  ["guard", /^_shared\/channels\/url_guard\.ts$/],
+  ["deliver", /^_shared\/channels\/deliver\.ts$/],
   ["channels", /^_shared\/channels\//],
+  ["reports", /^_shared\/http\/(error_reports|sentry)\.ts$/],
   ["http", /^_shared\/http\//],
   ["base", /^_shared\/(errors|log|clock)\.ts$/],
   ["database", /^_shared\/(database|secure_socket)\.ts$/],
@@ -32,13 +34,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   silences: ["rules", "domain", "npm:croner"],
   rules: ["rules", "schedule", "silences", "domain"],
   channels: ["channels", "domain", "rules", "npm:zod"],
-  deliver: ["deliver", "channels", "domain", "rules", "base", "config"],
-  sources: ["sources", "domain", "base", "database", "npm:postgres", "npm:zod"],
+  guard: ["base"],
+  deliver: ["deliver", "guard", "channels", "domain", "rules", "base", "config"],
+  sources: ["sources", "guard", "domain", "base", "database", "npm:postgres", "npm:zod"],
   hub: ["hub", "domain", "base", "database", "npm:postgres", "npm:zod"],
   database: ["database", "npm:postgres", "node"],
   base: ["base", "rules"],
   config: ["config", "domain", "base", "npm:zod"],
-  http: ["http", "base", "npm:zod", "npm:@supabase/server"],
+  reports: ["reports", "http", "base", "config", "rules", "deliver"],
+  http: ["http", "reports", "base", "npm:zod", "npm:@supabase/server"],
   function: [
     "function",
     "base",
@@ -49,15 +53,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     "hub",
     "channels",
     "deliver",
+    "guard",
     "http",
     "npm:zod",
     "npm:postgres",
   ],
-  index: ["function", "base", "config", "domain", "hub", "http"],
+  index: ["function", "base", "config", "domain", "hub", "http", "reports"],
 };
 
-/** Who may name the environment or serve; and the one room that needs Deno's own TLS. */
-const MAY_TOUCH_DENO = new Set(["index", "database"]);
+/** Who may name the environment or serve; the one room that needs Deno's own TLS; and what reports errors of all of them. */
+const MAY_TOUCH_DENO = new Set(["index", "database", "reports"]);
 
 interface ModuleInfo {
   specifier: string;

@@ -1,4 +1,5 @@
 /** `deno task start`: the local stack, from nothing to the first alert. `--help` tells the options. */
+import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import type { SinkDelivery } from "../tests/fakes/sink.ts";
@@ -16,7 +17,7 @@ import { FunctionsConfigError } from "./local/functions_config.ts";
 import { catchInterruption, Interrupted } from "./local/interruption.ts";
 import { choosePorts, PORT_ROLES, PortsError, portVariable } from "./local/ports.ts";
 import { LocalPostgresError } from "./local/postgres.ts";
-import { REPOSITORY } from "./local/repository.ts";
+import { REPOSITORY, USER_SECRETS } from "./local/repository.ts";
 import { createScreen, type Screen, wrap } from "./local/screen.ts";
 import { showAddresses, showAlert, showCheck } from "./local/show.ts";
 import {
@@ -40,18 +41,19 @@ Options
   --no-demo        create no demo jobs
   --fresh          begin with new, empty databases and new keys
   --port-base N    put the gateway on port N and the others behind it (default 54321; STACK_PORT_BASE)
+  --env-file FILE  give the functions the secrets of FILE (default supabase/functions/.env)
   --root-dir DIR   keep the state in DIR (default .local; STACK_ROOT_DIR)
   --help           show this
 
 One port alone: ${PORT_ROLES.map(portVariable).join(", ")}.
-Secrets of your own for the functions: supabase/functions/.env (KEY=VALUE).
+Secrets of your own for the functions are lines KEY=VALUE; they win over the stack's.
 Exit codes: 0 fine, 1 something of the loop failed, 2 cannot start as asked, 130 interrupted while starting.`;
 
 /** What the command line asked for. */
 interface Command {
   mode: "once" | "stay";
   output: "text" | "json";
-  stack: Pick<StackOptions, "rootDir" | "ports" | "data" | "jobs">;
+  stack: Pick<StackOptions, "rootDir" | "ports" | "data" | "jobs" | "secretsFile">;
 }
 
 /** What the first look came to. */
@@ -82,6 +84,7 @@ function readCommand(args: string[]): Command | "help" {
       fresh: { type: "boolean" },
       "port-base": { type: "string" },
       "root-dir": { type: "string" },
+      "env-file": { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -100,8 +103,16 @@ function readCommand(args: string[]): Command | "help" {
       ports: choosePorts(values["port-base"] ?? env("STACK_PORT_BASE"), Object.fromEntries(chosen)),
       data: values.fresh ? "fresh" : "keep",
       jobs: values["no-demo"] ? "none" : "demo",
+      secretsFile: secretsFileOf(values["env-file"]),
     },
   };
+}
+
+/** The file that was named must be there; the usual one need not. */
+function secretsFileOf(named: string | undefined): string {
+  if (named === undefined) return USER_SECRETS;
+  if (existsSync(named)) return named;
+  throw new Error(`Cannot read the secrets of "${named}": there is no such file`);
 }
 
 async function main(args: string[]): Promise<number> {

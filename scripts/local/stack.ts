@@ -15,7 +15,7 @@ import { applyMigrations, type MigrationsResult } from "./migrations.ts";
 import { type PgNetWorker, startPgNetWorker } from "./pg_net_worker.ts";
 import { explainPortConflicts, findPortConflicts, PortsError, type StackPorts } from "./ports.ts";
 import { type Cluster, findPostgres, LocalPostgresError, type Postgres, startCluster } from "./postgres.ts";
-import { CONFIG_TOML, LOCK_FILE, MIGRATIONS_DIR, USER_SECRETS } from "./repository.ts";
+import { CONFIG_TOML, LOCK_FILE, MIGRATIONS_DIR } from "./repository.ts";
 import type { Screen } from "./screen.ts";
 import { functionEnvironment, readUserSecrets } from "./stack_env.ts";
 import {
@@ -39,6 +39,8 @@ export interface StackOptions {
   /** `keep` goes on with the data of the last time. */
   data: "keep" | "fresh";
   jobs: "demo" | "none";
+  /** Secrets of the user's own for the functions, `KEY=VALUE` a line; it need not exist. */
+  secretsFile: string;
   screen: Screen;
   /** Told each request that the sink receives, also what it refuses. */
   onAlert: (alert: SinkDelivery) => void;
@@ -131,7 +133,7 @@ async function start(options: StackOptions, parts: Parts): Promise<Stack> {
   const [installed, functions, secrets, keys] = await Promise.all([
     findServer(options),
     readFunctionsConfig(CONFIG_TOML),
-    readUserSecrets(USER_SECRETS),
+    readUserSecrets(options.secretsFile),
     stackKeysOf(rootDir, options.data),
   ]);
   for (const reason of secrets.refused) screen.warn(`Left out of the functions' secrets: ${reason}`);

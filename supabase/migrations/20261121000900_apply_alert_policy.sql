@@ -515,6 +515,10 @@ begin
   with named as (
     select (value ->> 'id')::uuid as id from jsonb_array_elements(coalesce(p -> 'settle', '[]'))
     union
+    select needed::uuid
+    from jsonb_array_elements(coalesce(p -> 'settle', '[]') || coalesce(p -> 'create', '[]')) as one,
+         jsonb_array_elements_text(coalesce(one -> 'needs', '[]')) as needed
+    union
     select (value ->> 'delivery_id')::uuid from jsonb_array_elements(coalesce(p -> 'remove', '[]'))
     union
     select (value ->> 'id')::uuid from jsonb_array_elements(coalesce(p -> 'follow', '[]'))
@@ -575,8 +579,9 @@ begin
       last_error = case s.fate when 'cancel' then s.reason else d.last_error end,
       admitted_at = case s.fate when 'admit' then v_now when 'hold' then null else d.admitted_at end,
       held_reason = case s.fate when 'hold' then s.reason end
-  from jsonb_to_recordset(coalesce(p -> 'settle', '[]')) as s(id uuid, fate text, reason text, "into" uuid)
-  where d.id = s.id and d.state = 'due' and d.id = any (v_free) and (s."into" is null or s."into" = any (v_created));
+  from jsonb_to_recordset(coalesce(p -> 'settle', '[]')) as s(id uuid, fate text, reason text, "into" uuid, needs uuid[])
+  where d.id = s.id and d.state = 'due' and d.id = any (v_free) and (s."into" is null or s."into" = any (v_created))
+    and coalesce(s.needs, '{}') <@ v_free;
   get diagnostics v_settled = row_count;
 
   update public.alert_deliveries d

@@ -11,6 +11,7 @@ import type { CollectionReport } from "../../supabase/functions/collect-metrics/
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
+import { drainedEvents, gzip } from "../support/drain.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
 import { npx } from "../support/npx.ts";
 import { launcherCluster, type TestDatabase, testDatabase } from "../support/postgres.ts";
@@ -112,6 +113,10 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
   const where = ["eval", "--no-config", "--no-lock", "console.log(Deno.execPath())"];
   const deno = (await npx(HOSTED_DENO, where)).trim();
   await typeCheck(deno, functions);
+  // copied into projects whose Deno is the hosted one too
+  const wrapper = new URL("../../supabase/functions/with_execution_log.ts", import.meta.url).pathname;
+  const [first] = functions;
+  if (first !== undefined) await typeCheck(deno, [{ ...first, entrypoint: wrapper }]);
 
   await withFunctions(deno, functions, async (house) => {
     const { hub, sink, marker } = house;
@@ -126,8 +131,25 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
             assert.deepEqual([ping.status, await ping.text()], [404, "not found"]);
             continue;
           }
+          if (name === "badge") {
+            const badge = await fetch(`${house.gateway.url}/functions/v1/${name}/${"0".repeat(32)}.svg`);
+            assert.deepEqual([badge.status, await badge.text()], [404, "not found"]);
+            continue;
+          }
+          if (name === "status") {
+            const ask = (headers: HeadersInit) =>
+              fetch(`${house.gateway.url}/functions/v1/${name}`, { headers });
+            const answers = [await ask({}), await ask({ apikey: KEYS.monitor })];
+            assert.deepEqual(answers.map(({ status }) => status), [401, 200]);
+            await Promise.all(answers.map((answer) => answer.body?.cancel()));
+            continue;
+          }
           const refused = await call<{ error: { code: string } }>(house, name, {}, {});
           assert.deepEqual([refused.status, refused.json.error.code], [401, "unauthorized"], name);
+          if (name === "record-execution" || name === "receive-log-drain") {
+            assert.equal((await call(house, name, {})).status, 401, `${name} takes tokens of its own`);
+            continue;
+          }
           if (name.endsWith("-webhook")) {
             const headers = {
               apikey: KEYS.monitor,
@@ -188,6 +210,31 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
       assert.deepEqual([status, json.errors, json.failed, json.incidents_opened], [200, 1, 0, 0]);
       const [row] = await hub.sql`select count(distinct project_name)::integer as n from system_metrics`;
       assert.equal(row?.n, 3);
+    });
+
+    await t.step("record-execution and receive-log-drain take what a project reports, gzip too", async () => {
+      const tokenOf = async (purpose: string) => {
+        const [row] = await hub.sql`select monitoring.create_report_token('smoothed', ${purpose}) as token`;
+        return { "x-report-token": row?.token };
+      };
+      const at = new Date().toISOString();
+      const ended = { status: "success", ended_at: at, duration_ms: 1, http_status: 200, error: null };
+      const execution = { id: crypto.randomUUID(), function: "sync-leads", started_at: at, ...ended };
+      const report = { executions: [execution] };
+      const recorded = await call<{ recorded: number }>(
+        house,
+        "record-execution",
+        report,
+        await tokenOf("executions"),
+      );
+      assert.deepEqual([recorded.status, recorded.json.recorded], [200, 1]);
+      const batch = await gzip(JSON.stringify(drainedEvents({ count: 10, from: Date.now() - 60_000 })));
+      const drained = await fetch(`${house.gateway.url}/functions/v1/receive-log-drain`, {
+        method: "POST",
+        headers: await tokenOf("log_drain"),
+        body: batch,
+      });
+      assert.deepEqual([drained.status, (await drained.json()).counted], [200, 10]);
     });
 
     await t.step("a call by cron is answered at once, and its work goes on", async () => {

@@ -5,6 +5,7 @@ import { deliver } from "../../supabase/functions/_shared/channels/deliver.ts";
 import { channels } from "../../supabase/functions/_shared/channels/mod.ts";
 import type {
   ChannelName,
+  DeliveryEvent,
   Message,
   RenderedMessage,
 } from "../../supabase/functions/_shared/domain/delivery.ts";
@@ -78,7 +79,7 @@ function everywhere(text: string): Message {
 }
 
 /** The same through the incident of a job that is called so. */
-function throughIncident(text: string): Message {
+function throughIncident(text: string, event: DeliveryEvent): Message {
   const job = alertJob({
     jobName: text,
     jobUser: text,
@@ -89,11 +90,27 @@ function throughIncident(text: string): Message {
   });
   const detail = { errorMessage: text, cause: text, recentRuns: recentRuns("sf") };
   return composeMessage({
-    event: "opened",
-    incidents: [incident({ projectName: text, summary: text, detail, job })],
+    event,
+    incidents: [incident({ projectName: text, summary: text, detail, job, resolvedAt: NOW.toISOString() })],
     now: NOW,
+    note: text,
   });
 }
+
+/** A list of jobs and projects that are called so; of 100 kB each they would be megabytes. */
+function throughMany(name: string): Message {
+  const text = name.slice(0, 2_000);
+  const incidents = Array.from({ length: 60 }, (_, index) =>
+    incident({
+      id: crypto.randomUUID(),
+      projectName: index % 2 === 0 ? text : `${index}${text}`,
+      summary: text,
+      job: alertJob({ jobName: `${text}${index}`, owner: text }),
+    }));
+  return composeMessage({ event: "reminder", incidents, now: NOW, note: text });
+}
+
+const EVENTS = ["opened", "reminder", "resolved"] as const;
 
 for (const name of names) {
   const channel = channels[name];
@@ -101,14 +118,19 @@ for (const name of names) {
   for (const [what, text] of Object.entries(HOSTILE)) {
     Deno.test(`${name} takes ${what} in every place`, () =>
       withSink(async (sink) => {
-        for (const hostile of [everywhere(text), throughIncident(text)]) {
+        const all = [
+          everywhere(text),
+          ...EVENTS.map((event) => throughIncident(text, event)),
+          throughMany(text),
+        ];
+        for (const hostile of all) {
           const rendered = channel.render(hostile);
           assert.deepEqual(JSON.parse(JSON.stringify(rendered)), rendered, "what is stored is what is sent");
           assert.ok(!/\\u0000|\\ud[89a-f]/i.test(JSON.stringify(rendered)), "Postgres can store it");
           const outcome = channel.outcome(await post(name, rendered, sink), rendered);
           assert.equal(outcome.kind, "sent", "error" in outcome ? outcome.error : undefined);
         }
-        assert.deepEqual(sink.deliveries().map(({ accepted }) => accepted), [true, true]);
+        assert.deepEqual(sink.deliveries().map(({ accepted }) => accepted), all.map(() => true));
         for (const { text } of sink.deliveries()) assert.doesNotMatch(text ?? "", /\[(calls|links|emoji)/);
       }));
   }

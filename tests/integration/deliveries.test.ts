@@ -468,6 +468,31 @@ Deno.test("send-alert begins nothing when its time is nearly up", () =>
     assert.deepEqual([state, attempts], ["due", 0]);
   }));
 
+Deno.test("an end is not cancelled with its beginning while somebody else sends that", () =>
+  onStage(async (stage) => {
+    const config = await addDiscord(stage);
+    const incident = await addIncident(stage);
+    const opened = await owe(stage, [incident], { config, minutesAgo: 5 });
+    await stage
+      .sql`update incidents set opened_at = now() - interval '5 minutes', resolved_at = now(), resolution = 'recovered'`;
+    const resolved = await owe(stage, [incident], { config, event: "resolved" });
+    await stage.sql`update alert_deliveries set admitted_at = null where event = 'resolved'`;
+    let other: Awaited<ReturnType<typeof claimDeliveries>> | undefined;
+    // between the look of this run's policy and its word, another run takes the beginning
+    const overtaken = watchSql(stage.hub, {
+      before: async (query) => {
+        if (!query.includes("apply_policy") || other !== undefined) return;
+        other = await claimDeliveries(stage.hub, { limit: 1, leaseSeconds: 60 });
+      },
+    });
+    await stage.run({}, { sql: overtaken });
+    const [claimed] = other?.deliveries ?? [];
+    assert.equal(claimed?.id, opened);
+    await settleDelivery(stage.hub, claimed, { kind: "sent", providerId: "1" });
+    await stage.run();
+    assert.equal((await row(stage, resolved)).state, "sent");
+  }));
+
 Deno.test("a run takes on no more than it may, says how many are left, and the next ones finish them", () =>
   onStage(async (stage) => {
     const [discord, telegram] = [await addDiscord(stage), await addTelegram(stage)];

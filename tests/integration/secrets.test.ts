@@ -15,7 +15,14 @@ import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { addTarget } from "../support/targets.ts";
 
 const NAMES = Object.keys(channels) as ChannelName[];
-const FUNCTIONS = ["discover-jobs", "check-job-health", "send-alert"];
+const FUNCTIONS = [
+  "discover-jobs",
+  "check-job-health",
+  "collect-metrics",
+  "cron-healthcheck",
+  "check-edge-functions",
+  "send-alert",
+];
 const KEYS = {
   default: "sb_secret_default_0b7c5f5e9a",
   monitor: "sb_secret_monitor_4f1e2d3c4b",
@@ -43,6 +50,7 @@ const OTHERS = {
 interface House {
   gateway: Gateway;
   hub: TestDatabase;
+  smoothed: TestDatabase;
   sink: Sink;
   logDir: string;
   /** What must be nowhere. */
@@ -63,7 +71,7 @@ async function withHouse(test: (house: House) => Promise<void>): Promise<void> {
   const functions = (await readFunctionsConfig(CONFIG_TOML)).filter(({ name }) => FUNCTIONS.includes(name));
   const gateway = await startGateway({ port: 0, functions, env, logDir, marker: `--stack=${logDir}` });
   try {
-    await test({ gateway, hub, sink, logDir, secrets });
+    await test({ gateway, hub, smoothed, sink, logDir, secrets });
   } finally {
     await gateway.stop();
     await sink.close();
@@ -209,6 +217,7 @@ async function moveIntoVault(hub: TestDatabase, env: Record<string, string>, col
 
 /** Jobs that hold every secret in their name, their command and what they said when they failed. */
 async function hostileJobs(db: TestDatabase, secrets: readonly string[]): Promise<void> {
+  await addRun(db, await addJob(db, { name: "job that succeeds" }), { startedSecondsAgo: secondsIntoHour() });
   for (const [index, secret] of secrets.entries()) {
     for (const [form, text] of formsOf(secret).entries()) {
       const name = form === 0 ? `job ${index} ${text}` : `job ${index} ${form}`;
@@ -220,6 +229,29 @@ async function hostileJobs(db: TestDatabase, secrets: readonly string[]): Promis
       });
     }
   }
+}
+
+/** Metrics whose labels and errors are secrets, and a success check that quotes one; the project alone has the words. */
+async function hostileQueries(
+  hub: TestDatabase,
+  smoothed: TestDatabase,
+  secrets: readonly string[],
+): Promise<void> {
+  await smoothed.sql`create table words as select * from unnest(${
+    secrets.flatMap(formsOf)
+  }::text[]) with ordinality as t (word, n)`;
+  for (let n = 1; n <= secrets.length * 5; n += 9) {
+    await hub.sql`
+      insert into metric_definitions (name, query, warning, critical, project_name)
+      values (${`quotes_${n}`}, ${`select word as label, 99.0 as value from words where n = ${n}`}, 1, 2, 'smoothed'),
+             (${`breaks_${n}`}, ${`select word::integer as value from words where n = ${n}`}, 1, 2, 'smoothed')`;
+  }
+  await hub.sql`
+    update job_inventory set success_check_sql = 'select word::integer > 0 from words where n = 1'
+    where job_name = 'job that succeeds'`;
+  const [job] = await smoothed.admin<{ id: number }[]>`
+    select jobid::int as id from cron.job where jobname = 'job that succeeds'`;
+  await addRun(smoothed, job?.id ?? 0, { startedSecondsAgo: 1, seconds: 0 });
 }
 
 async function call({ gateway }: House, name: string, body: unknown, key = KEYS.monitor): Promise<string> {
@@ -336,6 +368,8 @@ Deno.test("no log line, row, answer or message of a faulty run holds a secret in
       for (const name of FUNCTIONS) answers.push(await call(house, name, body, key));
     };
     await everyone({});
+    await hostileQueries(hub, house.smoothed, secrets);
+    await everyone({});
     await everyone({ dry_run: true });
     const rows = [await everyRow(house)];
     for (let round = 0; round < 6; round++) {
@@ -350,6 +384,9 @@ Deno.test("no log line, row, answer or message of a faulty run holds a secret in
     const logs = await everyLogLine(house);
     const messages = everyMessage(house);
     assert.match(answers.join("\n"), /\*\*\*/, "something was quoted");
+    assert.match(answers.join("\n"), /"metric":"quotes_1","unit":null,"status":"ok"/);
+    assert.match(answers.join("\n"), /"metric":"breaks_1","unit":null,"status":"failed"/);
+    assert.match(answers.join("\n"), /"verdict":"criteria_not_met"/);
     for (const name of NAMES) {
       const failed = sink.deliveries().filter(({ channel, accepted }) =>
         channel === name && !accepted

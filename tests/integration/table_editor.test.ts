@@ -66,8 +66,16 @@ const ANNOTATIONS: Cells = {
   failure_threshold: "2",
   success_check_sql: "select count(*) > 0 from leads",
   min_rows: "1",
-  health_check_url: "https://acme.com/health",
   check_body_ok: "true",
+  health_check_url: "https://acme.com/health",
+  health_check_header: "apikey: vault:acme_key",
+  health_check_status: "2xx, 404",
+  health_check_body: '"ok":true',
+  health_check_timeout_ms: "3000",
+  health_check_max_ms: "800",
+  max_error_percent: "12.5",
+  min_invocations: "50",
+  max_silence_minutes: "1440",
 };
 
 /** What a row says in those columns, as text. */
@@ -118,7 +126,7 @@ Deno.test("a cleared text is NULL, and blanks around a text are not kept", async
   await using hub = await testDatabase("hub");
   const key = { project_name: "smoothed", job_name: "sync_leads" };
   const texts = Object.entries(ANNOTATIONS).filter(([column]) =>
-    !/minutes|threshold|rows|alert_channel|check_body_ok/.test(column)
+    !/minutes|threshold|rows|alert_channel|_ms$|percent|invocations|body_ok/.test(column)
   );
   const each = (change: (value: string) => string) =>
     Object.fromEntries(texts.map(([column, value]) => [column, change(String(value))]));
@@ -153,7 +161,16 @@ Deno.test("a mistake is refused with a sentence that says what is right", async 
     [{ failure_threshold: "1.5" }, /invalid input syntax for type integer: "1\.5"/],
     [{ min_rows: "-1" }, /"min_rows is 0 or more"/],
     [{ runbook_url: "wiki.acme.com/sync" }, /"runbook_url is an http\(s\) URL"/],
-    [{ health_check_url: "acme.com" }, /"health_check_url is an http\(s\) URL"/],
+    [{ health_check_url: "acme.com" }, /"health_check_url is an http\(s\) URL, vault:NAME or env:NAME"/],
+    [
+      { health_check_header: "apikey: sb_secret_x" },
+      /"health_check_header is Name: vault:NAME or Name: env:NAME"/,
+    ],
+    [{ health_check_status: "ok" }, /"health_check_status is such as 200, 2xx or 200, 404"/],
+    [{ health_check_timeout_ms: "5" }, /"health_check_timeout_ms is 100 to 30000"/],
+    [{ max_error_percent: "NaN" }, /"max_error_percent is more than 0 and at most 100"/],
+    [{ min_invocations: "0" }, /"min_invocations is 1 to 1000"/],
+    [{ max_silence_minutes: "NaN" }, /"max_silence_minutes is 5 to 44640 \(31 days\)"/],
     [{ success_check_sql: "delete from leads" }, /"success_check_sql is a select"/],
     [{ job_type: "cron" }, /"job_type is pg_cron, edge_function, webhook or heartbeat"/],
     [{ job_name: "" }, /"job_name is not empty"/],

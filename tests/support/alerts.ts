@@ -115,6 +115,12 @@ export const HOSTILE: Readonly<Record<string, string>> = {
   "timestamps and links": "<t:0:F> [click](https://evil.example) ![x](y) <https://evil.example> ||spoiler||",
   "headings and lists": "# big\n## less\n- one\n* two\n> quote\n>>> all\n-# small\n1. first",
   "NUL and control characters": "a\u0000b\u0001c\u001b[31mred\u001b[0m\u0007\u0085\u2028z\r\ncrlf\rcr",
+  "100 kB of line breaks": "\r\n".repeat(50_000),
+  "100 kB of NUL": "\u0000".repeat(100_000),
+  "headers of a mail": "verdict\r\nBcc: mallory@evil.example\r\nContent-Type: text/html\r\n\r\n<h1>body</h1>",
+  "words that other programs act on":
+    "javascript:alert(1) data:text/html,x {{7*7}} ${7*7} %0d%0aBcc:x %s%n '; drop table jobs; -- \\x00 &#0; =1+1",
+  "marks that pile up": "Z" + "\u0301\u0336".repeat(500) + "algo",
   "lone surrogates": "\ud800 and \udfff and \udfff\ud800",
   "blanks only": " \t\n\u00a0 ",
   "nothing": "",

@@ -26,6 +26,7 @@ function world(): World {
       all.pings.push(ping);
       return all.outcome instanceof AppError ? Promise.reject(all.outcome) : Promise.resolve(all.outcome);
     },
+    secrets: () => ["a-secret-of-the-hub"],
     unknownCallers: createUnknownCallers(),
     clock: () => new Date(all.now),
     log: recordingLog(),
@@ -140,4 +141,10 @@ Deno.test("while the hub is down a ping is asked to come again, and nothing of t
   deps.outcome = new AppError("hub_failed", "Cannot keep a ping");
   assert.equal((await ping(deps, `/${TOKEN}`)).status, 500);
   assert.ok(!JSON.stringify(deps.log).includes(TOKEN));
+});
+
+Deno.test("a secret of ours in a body is not kept", async () => {
+  const deps = world();
+  await ping(deps, `/${TOKEN}/fail`, { method: "POST", body: "cannot log in with a-secret-of-the-hub" });
+  assert.deepEqual(deps.pings.map(({ body }) => body), ["cannot log in with ***"]);
 });

@@ -99,7 +99,9 @@ Deno.test("Prometheus gets every number, and a hostile name is only a label", ()
 
 Deno.test("the format is the one asked for, or what the caller accepts", async () => {
   const type = (format: "json" | "prometheus" | undefined, accept: string) =>
-    answerStatus(view(), format === undefined ? {} : { format }, accept).headers.get("content-type") ?? "";
+    answerStatus(view(), format === undefined ? {} : { format }, { accept, requestId: "r" }).headers.get(
+      "content-type",
+    ) ?? "";
   assert.match(type("prometheus", "application/json"), /^text\/plain; version=0\.0\.4/);
   assert.match(type("json", "text/plain"), /^application\/json/);
   assert.match(
@@ -107,7 +109,7 @@ Deno.test("the format is the one asked for, or what the caller accepts", async (
     /^text\/plain/,
   );
   assert.match(type(undefined, "*/*"), /^application\/json/);
-  assert.equal((await answerStatus(view(), {}, "").json()).healthy, true);
+  assert.equal((await answerStatus(view(), {}, { accept: "", requestId: "r" }).json()).healthy, true);
 });
 
 Deno.test("a badge says the worst of what is known, and unknown where nothing is", () => {

@@ -11,7 +11,7 @@ const PROJECT_URL_VARIABLE = /^([A-Z][A-Z0-9_]*)_SUPABASE_POSTGRES_URL$/;
 
 /** Variables that hold secrets, by the names that people and the platform give them. */
 const SECRET_VARIABLE =
-  /(?:TOKEN|KEYS?|SECRETS?|PASSWORD|SID|DSN|(?:WEBHOOK|PING|POSTGRES|DATABASE|DB)_URL)$/;
+  /(?:TOKEN|KEYS?|SECRETS?|PASSWORD|SID|DSN|HEADERS|(?:WEBHOOK|PING|POSTGRES|DATABASE|DB)_URL)$/;
 
 const postgresUrl = z.string().refine(
   (text) => /^postgres(ql)?:\/\/[^\s]+$/.test(text) && URL.canParse(text),
@@ -86,11 +86,17 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     managementApi: { url: values.MANAGEMENT_API_URL, token: values.MANAGEMENT_API_TOKEN ?? null },
     outgoingAllowedHosts: values.OUTGOING_ALLOWED_HOSTS.split(",").map((host) => host.trim()).filter(Boolean),
     postgresCaCert: values.POSTGRES_CA_CERT ?? null,
-    secrets: Object.entries(set).flatMap(([name, value]) =>
-      SECRET_VARIABLE.test(name) && value !== undefined ? valuesOf(value) : []
-    ),
+    secrets: secretsOf(set),
     secret: (name) => name.startsWith("SUPABASE_") ? undefined : set[name],
   };
+}
+
+/** Where the hub is and what it calls itself: all that a receiver of reports needs of {@link readConfig}. */
+export function readHubAddress(
+  env: Readonly<Record<string, string | undefined>>,
+): { databaseUrl: string; caCert: string | null; hubProjectName: string } {
+  const { hubDatabaseUrl, postgresCaCert, hubProjectName } = readConfig(env);
+  return { databaseUrl: hubDatabaseUrl, caCert: postgresCaCert, hubProjectName };
 }
 
 function readProjects(env: Readonly<Record<string, string | undefined>>) {
@@ -103,6 +109,13 @@ function readProjects(env: Readonly<Record<string, string | undefined>>) {
     else faults.push(`${variable} must be a postgresql:// URL, its password percent-encoded`);
   }
   return { list, faults };
+}
+
+/** Every value of the environment that is secret by its name. */
+export function secretsOf(env: Readonly<Record<string, string | undefined>>): string[] {
+  return Object.entries(env).flatMap(([name, value]) =>
+    SECRET_VARIABLE.test(name) && value !== undefined && value !== "" ? valuesOf(value) : []
+  );
 }
 
 /** A dictionary of keys, as the platform gives them, holds several. */

@@ -7,6 +7,7 @@ export type ErrorCode =
   | "unauthorized"
   | "not_found"
   | "method_not_allowed"
+  | "too_large"
   // our own configuration
   | "config_invalid"
   | "secret_missing"

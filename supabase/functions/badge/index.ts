@@ -5,6 +5,7 @@ import { shareHub } from "../_shared/hub/shared_hub.ts";
 import { readBadge } from "../_shared/hub/status.ts";
 import { createLog } from "../_shared/log.ts";
 import { answerBadge, type BadgeDeps } from "./run.ts";
+import { reportingLog } from "../_shared/http/error_reports.ts";
 
 // a page shows many of them at once
 const useHub = shareHub(() => {
@@ -15,7 +16,7 @@ const useHub = shareHub(() => {
 const deps: BadgeDeps = {
   read: (id) => useHub((sql) => readBadge(sql, id)),
   clock: systemClock,
-  log: createLog({ function: "badge" }),
+  log: reportingLog(createLog({ function: "badge" }), "badge"),
 };
 
 export default { fetch: (request: Request): Promise<Response> => answerBadge(request, deps) };

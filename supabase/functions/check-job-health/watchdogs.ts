@@ -11,6 +11,7 @@ import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import type { Duties } from "../_shared/hub/duties.ts";
 import type { TriggerInput } from "../_shared/http/trigger.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
+import { cronsUrl, monitorConfig, sentryPlace } from "../_shared/rules/sentry.ts";
 import { cut, oneLine } from "../_shared/rules/text.ts";
 
 /** Milliseconds that a watchdog may take to answer. */
@@ -167,8 +168,10 @@ function sentry({ config }: WatchdogDeps): Watchdog | null {
   return {
     name: "sentry",
     request(news) {
-      const url = own === undefined ? cronsUrl(dsn ?? "") : parseUrl("SENTRY_CRONS_URL", own);
-      if (news.kind === "begun") monitor = monitorOf(news.duties);
+      const url = own === undefined ? sentryUrl(dsn ?? "") : parseUrl("SENTRY_CRONS_URL", own);
+      if (news.kind === "begun") {
+        monitor = monitorConfig(news.duties?.schedule ?? null, news.duties?.time_zone ?? null, SENTRY_LIMITS);
+      }
       return {
         url: url.href,
         method: "POST",
@@ -179,26 +182,10 @@ function sentry({ config }: WatchdogDeps): Watchdog | null {
   };
 }
 
-/** `https://<key>@<host>/<project>` is where errors go; check-ins go to the same host, with the same key. */
-function cronsUrl(dsn: string): URL {
-  const url = parseUrl("SENTRY_DSN", dsn);
-  const [, prefix = "", project] = /^(.*)\/(\d+)\/?$/.exec(url.pathname) ?? [];
-  if (url.username === "" || project === undefined) throw invalid("SENTRY_DSN");
-  return new URL(`${url.origin}${prefix}/api/${project}/cron/${SLUG}/${url.username}/`);
-}
-
-/** Five fields that Sentry reads as pg_cron does; of any other schedule it is told nothing. */
-function monitorOf(duties: Duties | null): object {
-  const value = duties?.schedule?.trim() ?? "";
-  if (!/^[\d*,/-]+( +[\d*,/-]+){4}$/.test(value)) return {};
-  const zone = duties?.time_zone ?? "GMT";
-  return {
-    monitor_config: {
-      schedule: { type: "crontab", value },
-      timezone: zone === "GMT" ? "UTC" : zone,
-      ...SENTRY_LIMITS,
-    },
-  };
+function sentryUrl(dsn: string): URL {
+  const place = sentryPlace(dsn);
+  if (place === null) throw invalid("SENTRY_DSN");
+  return new URL(cronsUrl(place, SLUG));
 }
 
 function parseUrl(variable: string, text: string): URL {

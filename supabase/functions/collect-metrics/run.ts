@@ -12,11 +12,13 @@ import type {
 import { AppError, describeError } from "../_shared/errors.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readDefinitions, readProjectMetrics, recordMetrics } from "../_shared/hub/metrics.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
 import { type Recorded, untilRecorded } from "../_shared/hub/record.ts";
 import { triggerInput } from "../_shared/http/trigger.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { definitionsOf, dueDefinitions } from "../_shared/rules/metric_selection.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { evaluateMetrics, evaluateUnasked, type MetricReport } from "../_shared/rules/metrics.ts";
 import { readMetrics } from "../_shared/sources/metric_facts.ts";
 
@@ -95,7 +97,9 @@ export async function runCollection(deps: CollectDeps, input: MetricInput): Prom
     : await listProjects(deps.sql, deps.config, input.project);
   const { definitions, faults } = await readDefinitions(deps.sql, all.map(nameOf));
   const chosen = chooseMetrics(entries, definitions, input);
-  const projects = await Promise.all(chosen.map((choice) => collectProject(deps, choice, input)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(chosen.map((choice) => collectProject(look, choice, input)));
   for (const fault of faults) deps.log.warn("metric definition at fault", { fault });
   const rows = projects.flatMap(({ metrics }) => metrics.flatMap((metric) => metric.rows));
   const outcomes = projects.flatMap(({ metrics }) => metrics);
@@ -140,6 +144,12 @@ export function collectionEnding(report: CollectionReport, input: MetricInput): 
   };
 }
 
+/** What each project is asked with. */
+interface AskDeps extends CollectDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
 /** A project and what to ask it. */
 interface Choice {
   entry: ProjectEntry;
@@ -175,7 +185,7 @@ function chooseMetrics(
 const NOTHING_RECORDED: Recorded = { logged: 0, incidentsOpened: 0, incidentsResolved: 0 };
 
 async function collectProject(
-  deps: CollectDeps,
+  deps: AskDeps,
   choice: Choice,
   input: MetricInput,
 ): Promise<ProjectMetricsReport> {
@@ -192,7 +202,7 @@ async function collectProject(
 
 /** Asks once; only judging and recording are done again when somebody else recorded the project meanwhile. */
 async function collect(
-  deps: CollectDeps,
+  deps: AskDeps,
   { entry, active, only }: Choice,
   input: MetricInput,
 ): Promise<ProjectMetricsReport> {
@@ -227,7 +237,7 @@ interface Asked {
 }
 
 async function ask(
-  deps: CollectDeps,
+  deps: AskDeps,
   entry: ProjectEntry,
   due: readonly MetricDefinition[],
 ): Promise<Asked> {
@@ -235,7 +245,7 @@ async function ask(
   if (due.length === 0) return { answers: [], error: null };
   try {
     const connect = { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 };
-    return { answers: await readMetrics(entry.project, due, connect), error: null };
+    return { answers: deps.blank(await readMetrics(entry.project, due, connect)), error: null };
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     return { answers: [], error: describeError(error) };

@@ -3,6 +3,7 @@ import type postgres from "postgres";
 import type { Clock } from "../_shared/clock.ts";
 import type { Config } from "../_shared/config.ts";
 import type { CronFacts } from "../_shared/domain/facts.ts";
+import type { EdgeKnowledge } from "../_shared/domain/edge_function.ts";
 import type { HubKnowledge } from "../_shared/domain/hub.ts";
 import type { Observations } from "../_shared/domain/observation.ts";
 import type { WatchedProject } from "../_shared/domain/project.ts";
@@ -12,11 +13,14 @@ import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
 import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
-import { recordObservations, untilRecorded } from "../_shared/hub/record.ts";
+import { readEdgeKnowledge } from "../_shared/hub/edge_knowledge.ts";
+import { recordEdge } from "../_shared/hub/edge_record.ts";
+import { untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { driftTransitions } from "../_shared/rules/drift.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
-import { reconcile, type Reconciliation, shownEdgeFunctions } from "../_shared/rules/inventory.ts";
+import { type EdgeReconciliation, reconcileFunctions } from "../_shared/rules/edge_inventory.ts";
+import type { Reconciliation } from "../_shared/rules/inventory.ts";
 import { closeRemovedJob } from "../_shared/rules/job_transitions.ts";
 import { secretBlanker } from "../_shared/rules/redact.ts";
 import { readCronFacts } from "../_shared/sources/cron_facts.ts";
@@ -108,8 +112,9 @@ async function discoverProject(
   try {
     return await untilRecorded(async () => {
       const knowledge = await readKnowledge(deps.sql, name);
-      const found = await lookAt(deps, entry, knowledge);
-      if (!dryRun) await recordObservations(deps.sql, found.observations);
+      const edge = await readEdgeKnowledge(deps.sql, name);
+      const found = await lookAt(deps, entry, knowledge, edge);
+      if (!dryRun) await recordEdge(deps.sql, found.observations, { functions: found.functions });
       for (const error of found.report.errors) {
         deps.log.warn("project not discovered", { project: name, ...error });
       }
@@ -124,13 +129,19 @@ async function discoverProject(
 
 interface Found {
   observations: Observations;
+  functions: EdgeReconciliation["functions"];
   report: ProjectDiscovery;
 }
 
-async function lookAt(deps: LookDeps, entry: ProjectEntry, knowledge: HubKnowledge): Promise<Found> {
+async function lookAt(
+  deps: LookDeps,
+  entry: ProjectEntry,
+  knowledge: HubKnowledge,
+  edge: EdgeKnowledge,
+): Promise<Found> {
   if (entry.kind === "fault") {
     const { observations } = evaluateUnreadable({ name: entry.name, ref: null }, entry.error, knowledge);
-    return { observations, report: failedReport(entry.name, [entry.error]) };
+    return { observations, functions: [], report: failedReport(entry.name, [entry.error]) };
   }
   const { project } = entry;
   const connect = { caCert: deps.config.postgresCaCert, connectTimeoutSeconds: 10 };
@@ -138,7 +149,7 @@ async function lookAt(deps: LookDeps, entry: ProjectEntry, knowledge: HubKnowled
     readCronFacts(project, "jobs only", connect).then(deps.blank).catch(faultOf),
     readFunctions(deps.config, project).then(deps.blank).catch(faultOf),
   ]);
-  return assemble(project, cron, functions, knowledge);
+  return assemble(project, cron, functions, knowledge, edge);
 }
 
 /** What was read, or why it could not be. */
@@ -161,16 +172,17 @@ function assemble(
   cron: Result<CronFacts>,
   functions: Result<Awaited<ReturnType<typeof readFunctions>>>,
   knowledge: HubKnowledge,
+  edge: EdgeKnowledge,
 ): Found {
   const newId = () => crypto.randomUUID();
   const nothing: Reconciliation = { jobs: [], removed: [], changes: [] };
   const cronJobs = "fault" in cron ? nothing : reconcileCron(project, cron, knowledge, newId);
-  const edge = "fault" in functions || functions.functions === null
-    ? nothing
-    : reconcile(shownEdgeFunctions(functions.functions), knowledge.jobs, "edge_function", newId);
+  const shown: EdgeReconciliation = "fault" in functions || functions.functions === null
+    ? { ...nothing, functions: [] }
+    : reconcileFunctions(functions.functions, knowledge, edge, newId);
   const errors = [cron, functions].flatMap((result) => "fault" in result ? [result.fault] : []);
-  const removed = [...cronJobs.removed, ...edge.removed];
-  const changes = [...cronJobs.changes, ...edge.changes];
+  const removed = [...cronJobs.removed, ...shown.removed];
+  const changes = [...cronJobs.changes, ...shown.changes];
   const unreadable = "fault" in cron ? evaluateUnreadable(project, cron.fault, knowledge).observations : null;
   return {
     observations: {
@@ -178,21 +190,23 @@ function assemble(
       projectName: project.name,
       projectRef: project.ref,
       expectedVersion: knowledge.version,
-      jobs: [...cronJobs.jobs, ...edge.jobs],
+      jobs: [...cronJobs.jobs, ...shown.jobs],
       removed,
       changes,
       incidents: [
         ...unreadable?.incidents ?? [],
-        ...removed.flatMap((id) => closeRemovedJob(id, knowledge)),
-        ...[cronJobs, edge].flatMap((inventory) => driftTransitions(inventory, knowledge)),
+        // whether a removed function was expected, check-edge-functions judges
+        ...cronJobs.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
+        ...driftTransitions(cronJobs, knowledge),
       ],
     },
+    functions: shown.functions,
     report: {
       project: project.name,
       status: "fault" in cron ? "error" : "ok",
       errors,
       jobs: cronJobs.jobs.length,
-      edge_functions: edge.jobs.length,
+      edge_functions: shown.jobs.length,
       changes: changes.map(({ jobName, change }) => ({ job: jobName, change })),
       warnings: cronJobs.jobs.flatMap(({ jobName, warnings = [] }) =>
         warnings.map(({ code, message }) => ({ job: jobName, code, warning: message }))

@@ -6,6 +6,7 @@ import { shareHub } from "../_shared/hub/shared_hub.ts";
 import { createLog } from "../_shared/log.ts";
 import { answerPing, type PingDeps } from "./run.ts";
 import { createUnknownCallers } from "./unknown_callers.ts";
+import { reportingLog } from "../_shared/http/error_reports.ts";
 
 // pings come in crowds, at full hours
 const useHub = shareHub(() => {
@@ -15,9 +16,10 @@ const useHub = shareHub(() => {
 
 const deps: PingDeps = {
   receive: (ping) => useHub((sql) => receivePing(sql, ping)),
+  secrets: () => readConfig(Deno.env.toObject()).secrets,
   unknownCallers: createUnknownCallers(),
   clock: systemClock,
-  log: createLog({ function: "receive-heartbeat" }),
+  log: reportingLog(createLog({ function: "receive-heartbeat" }), "receive-heartbeat"),
 };
 
 export default { fetch: (request: Request): Promise<Response> => answerPing(request, deps) };

@@ -3,6 +3,7 @@ import type { Clock } from "../_shared/clock.ts";
 import { AppError } from "../_shared/errors.ts";
 import type { Ping, PingOutcome } from "../_shared/hub/heartbeats.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import { readPingBody, readPingUrl } from "./ping_request.ts";
 import type { UnknownCallers } from "./unknown_callers.ts";
 
@@ -10,6 +11,8 @@ import type { UnknownCallers } from "./unknown_callers.ts";
 export interface PingDeps {
   /** Keeps a ping. */
   receive(ping: Ping): Promise<PingOutcome>;
+  /** What of ours nobody may quote. */
+  secrets(): readonly string[];
   unknownCallers: UnknownCallers;
   clock: Clock;
   log: Log;
@@ -36,7 +39,8 @@ export async function answerPing(request: Request, deps: PingDeps): Promise<Resp
   }
   try {
     const body = await readPingBody(request);
-    const outcome = await deps.receive({ ...url.ping, body });
+    const kept = body === null ? null : secretBlanker(deps.secrets())(body);
+    const outcome = await deps.receive({ ...url.ping, body: kept });
     switch (outcome.outcome) {
       case "kept":
         return answer(request, 200, "OK");

@@ -8,12 +8,12 @@ import { answerStatus, statusInput } from "./run.ts";
 export default serveReading({
   name: "status",
   input: statusInput,
-  run: async (input, { headers }) => {
+  run: async (input, { headers, requestId }) => {
     const config = readConfig(Deno.env.toObject());
     const view = await withHub(
       { databaseUrl: config.hubDatabaseUrl, caCert: config.postgresCaCert },
       readStatus,
     );
-    return answerStatus(view, input, headers.get("accept") ?? "");
+    return answerStatus(view, input, { accept: headers.get("accept") ?? "", requestId });
   },
 });

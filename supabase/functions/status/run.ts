@@ -10,10 +10,14 @@ export type StatusInput = z.infer<typeof statusInput>;
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Answers the status. 200 also where something is wrong: the answer says so. */
-export function answerStatus(view: StatusView, input: StatusInput, accept: string): Response {
+export function answerStatus(
+  view: StatusView,
+  input: StatusInput,
+  { accept, requestId }: { accept: string; requestId: string },
+): Response {
   const text = input.format === undefined ? prefersText(accept) : input.format === "prometheus";
   const headers = { "cache-control": "no-store" };
-  if (!text) return Response.json({ ok: true, ...reportStatus(view) }, { headers });
+  if (!text) return Response.json({ ok: true, request_id: requestId, ...reportStatus(view) }, { headers });
   return new Response(prometheusText(view), { headers: { ...headers, "content-type": PROMETHEUS_TYPE } });
 }
 

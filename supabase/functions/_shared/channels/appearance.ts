@@ -19,9 +19,10 @@ export function htmlColour({ colour }: Appearance): string {
   return `#${colour.toString(16).padStart(6, "0")}`;
 }
 
-/** Red, orange and yellow for what is wrong, green for what is well again, blue for a test. */
+/** Red, orange and yellow for what is wrong, green for what is well again and for a report with nothing to do, blue for a test. */
 export function appearanceOf(message: Message): Appearance {
   if (message.event === "resolved") return { sign: "🟢", colour: 0x12b76a };
+  if (message.event === "report" && message.severity === "info") return { sign: "🟢", colour: 0x12b76a };
   if (message.event === "test") return { sign: "🔵", colour: 0x2e90fa };
   return BY_SEVERITY[message.severity];
 }

@@ -1,6 +1,7 @@
 /** What a channel is: it renders a message, builds a request and reads the vendor's answer. It never fetches. */
 import type { z } from "zod";
 import type { ChannelName, Message, RefusalSubject, RenderedMessage } from "../domain/delivery.ts";
+import type { Report } from "../domain/report.ts";
 
 /** One HTTP request, ready to send. It holds the target's secrets: never log or store it. */
 export interface OutgoingRequest {
@@ -76,6 +77,8 @@ export interface Channel<Target> {
   readonly pressSecret?: string;
   /** The message within the vendor's limits, nothing in it acting as markup or mention. */
   render(message: Message): RenderedMessage;
+  /** A report in a form of its own, within the same limits; without it, a report is written as a message. */
+  renderReport?(report: Report): RenderedMessage;
   /** What takes a request each, such as the recipients of an SMS; without it, a message is one request. */
   parts?(rendered: RenderedMessage, target: Target): readonly MessagePart[];
   /** How often a part may be attempted without an answer, where an attempt too many does harm. */

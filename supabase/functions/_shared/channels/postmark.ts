@@ -1,5 +1,6 @@
 /** Mail by Postmark. Limits and errors: Postmark's developer documentation, "Email API" and "API error codes". */
 import { z } from "zod";
+import { reportMail } from "../rules/report_html.ts";
 import type { RefusalSubject } from "../domain/delivery.ts";
 import { type Channel, type Outcome, plainOutcome, type VendorAnswer } from "./channel.ts";
 import { mailbox, mailboxes, renderMail } from "./email.ts";
@@ -32,6 +33,10 @@ export const postmark: Channel<z.infer<typeof target>> = {
   target,
   render(message) {
     const { subject, html, text } = renderMail(message);
+    return { body: { Subject: subject, HtmlBody: html, TextBody: text }, plain: text };
+  },
+  renderReport(report) {
+    const { subject, html, text } = reportMail(report);
     return { body: { Subject: subject, HtmlBody: html, TextBody: text }, plain: text };
   },
   request(rendered, { apiKey, sender, recipients, messageStream }, { apiUrl }) {

@@ -1,5 +1,6 @@
 /** Mail by Resend. Limits and errors: Resend's API reference, "Send email", "Errors" and "Idempotency keys". */
 import { z } from "zod";
+import { reportMail } from "../rules/report_html.ts";
 import { type Channel, plainOutcome, type VendorAnswer } from "./channel.ts";
 import { mailbox, mailboxes, renderMail } from "./email.ts";
 
@@ -17,6 +18,10 @@ export const resend: Channel<z.infer<typeof target>> = {
   target,
   render(message) {
     const mail = renderMail(message);
+    return { body: { ...mail }, plain: mail.text };
+  },
+  renderReport(report) {
+    const mail = reportMail(report);
     return { body: { ...mail }, plain: mail.text };
   },
   async request(rendered, { apiKey, sender, recipients }, { deliveryId, apiUrl }) {

@@ -1,7 +1,10 @@
 /** Slack, by incoming webhook: blocks, and a text for notifications. Limits: Slack's Block Kit reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
+import { httpsUrl } from "../rules/links.ts";
 import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
+import { reportMail } from "../rules/report_html.ts";
+import { reportBlocks } from "../rules/report_slack.ts";
 import { clean, cut, formatUtc, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -38,6 +41,7 @@ export const slack: Channel<z.infer<typeof target>> = {
   paceMs: 1_050,
   target,
   render: (message) => ({ body: bodyOf(message), plain: renderPlain(message) }),
+  renderReport: (report) => ({ body: reportBlocks(report), plain: reportMail(report).text }),
   request(rendered, { webhookUrl }) {
     return {
       url: webhookUrl,
@@ -112,7 +116,7 @@ function stripOf({ strip }: Message): Block[] {
 
 function buttonsOf({ links }: Message): Block[] {
   const elements = links.flatMap(({ label, url }, index) => {
-    const href = httpsUrl(url);
+    const href = httpsUrl(url, LINK_LIMIT);
     if (href === null || index >= BUTTONS) return [];
     const text = plain(oneLine(label) || "Link", BUTTON_LABEL);
     return [{ type: "button", action_id: `link_${index}`, text, url: href }];
@@ -159,10 +163,4 @@ function escape(text: string): string {
 
 function sizeInJson(text: string): number {
   return JSON.stringify(escape(text)).length - 2;
-}
-
-function httpsUrl(text: string): string | null {
-  if (!URL.canParse(text)) return null;
-  const { protocol, href } = new URL(text);
-  return protocol === "https:" && href.length <= LINK_LIMIT ? href : null;
 }

@@ -16,8 +16,11 @@ export const channelName = z.enum([
 ]);
 export type ChannelName = z.infer<typeof channelName>;
 
-/** Why a message is owed. `acknowledged` goes only to vendors that keep the alert's state themselves. */
-export const deliveryEvent = z.enum(["opened", "reminder", "acknowledged", "resolved", "test"]);
+/**
+ * Why a message is owed. `acknowledged` goes only to vendors that keep the alert's state themselves; `report` tells of no
+ * incident and is rendered when it is owed.
+ */
+export const deliveryEvent = z.enum(["opened", "reminder", "acknowledged", "resolved", "test", "report"]);
 export type DeliveryEvent = z.infer<typeof deliveryEvent>;
 
 /**

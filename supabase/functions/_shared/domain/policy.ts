@@ -164,7 +164,12 @@ export type SettledDelivery =
     /** Only if this delivery was made; `null`: in any case. */
     into: string | null;
   }
-  & ({ fate: "admit" } | { fate: "hold" | "cancel"; reason: string });
+  & ({ fate: "admit" } | {
+    fate: "hold" | "cancel";
+    reason: string;
+    /** Only while nobody sends these, or has sent them since the look. */
+    needs?: string[];
+  });
 
 /** What one tick decided. */
 export interface PolicyDecision {

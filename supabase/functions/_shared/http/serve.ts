@@ -7,6 +7,7 @@ import { errorResponse, unauthorizedResponse } from "./error_response.ts";
 import { readBody } from "./read_body.ts";
 import { inBackground } from "./background.ts";
 import { requestIdOf, withHeader } from "./request_id.ts";
+import { reportingLog } from "./error_reports.ts";
 
 /** What a function is given for one request. */
 export interface RequestContext {
@@ -51,7 +52,7 @@ export interface ReadingDefinition<Input> {
 export function serveReading<Input>({ name, input, run }: ReadingDefinition<Input>): Served {
   return withKey(name, "GET", async (request) => {
     const requestId = request.headers.get("x-request-id") ?? "";
-    const log = createLog({ function: name, request_id: requestId });
+    const log = reportingLog(createLog({ function: name, request_id: requestId }), name);
     try {
       const given = input.safeParse(Object.fromEntries(new URL(request.url).searchParams));
       if (!given.success) throw badRequest(name, given.error);
@@ -99,7 +100,7 @@ function withKey(
 
 async function respond<Input>(definition: FunctionDefinition<Input>, request: Request): Promise<Response> {
   const requestId = request.headers.get("x-request-id") ?? "";
-  const log = createLog({ function: definition.name, request_id: requestId });
+  const log = reportingLog(createLog({ function: definition.name, request_id: requestId }), definition.name);
   try {
     const body = await readBody(request);
     const input = definition.input.safeParse(body);

@@ -6,6 +6,7 @@ import { errorResponse } from "./error_response.ts";
 import { parseBody, readBytes } from "./read_body.ts";
 import { requestIdOf, withHeader } from "./request_id.ts";
 import type { RequestContext } from "./serve.ts";
+import { reportingLog } from "./error_reports.ts";
 
 /** Bytes that a vendor's call may have: PagerDuty's have at most 256 KB, Telegram's far less. */
 const BODY_LIMIT = 256 * 1024;
@@ -44,7 +45,7 @@ async function respond<Input>(
   requestId: string,
 ): Promise<Response> {
   const { name, status } = definition;
-  const log = createLog({ function: name, request_id: requestId });
+  const log = reportingLog(createLog({ function: name, request_id: requestId }), name);
   try {
     if (request.method !== "POST") {
       throw new AppError("method_not_allowed", `Use POST to call "${name}"`);

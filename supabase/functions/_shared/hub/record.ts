@@ -65,7 +65,7 @@ export async function untilRecorded<T>(look: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Observations as `monitoring.record_observations` takes them. */
+/** What `monitoring.record_observations` takes. */
 export function toPayload(seen: Observations): Record<string, unknown> {
   return {
     project: seen.projectName,

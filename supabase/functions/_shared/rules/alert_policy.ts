@@ -238,11 +238,11 @@ function fateOf(line: Line, tick: Tick): Line["fate"] {
   }
   if (event === "opened" && isOvertaken(line, tick)) return cancel(overtakenReason(line, tick));
   if (event === "resolved" && existing?.admitted === false && !hears(line, tick)) {
-    return cancel(
-      tick.claimed.has(keyOf({ row, incident, event: "opened" }))
-        ? "It ended before it was told: neither its beginning nor its end is sent"
-        : "This row was never told that it began",
-    );
+    const beginnings = beginningsOf(line, tick);
+    if (beginnings.length === 0) return cancel("This row was never told that it began");
+    const reason = "It ended before it was told: neither its beginning nor its end is sent";
+    // whoever took a beginning since this look sends it, and then its end is owed
+    return { ...cancel(reason), needs: beginnings.flatMap(({ existing }) => existing?.id ?? []) };
   }
   const held = existing?.admitted === true ? null : heldBy(line, tick);
   // over before anybody could be told, and in a time of which nobody wanted to hear
@@ -282,6 +282,13 @@ function isOvertaken({ row, incident, existing }: Line, tick: Tick): boolean {
       sharesTarget(line.row, row) && line.incident.id === incident.id && line.event === "resolved" &&
       line.existing?.admitted !== true
     );
+}
+
+/** News of the beginning that waits for the target of a row. */
+function beginningsOf({ row, incident }: Line, { lines }: Tick): Line[] {
+  return lines.filter((line) =>
+    line.event === "opened" && line.incident.id === incident.id && sharesTarget(line.row, row)
+  );
 }
 
 function overtakenReason({ row, incident, existing }: Line, tick: Tick): string {

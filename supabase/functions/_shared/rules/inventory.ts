@@ -38,20 +38,6 @@ export function shownCronJobs(
   });
 }
 
-/** Edge functions as the inventory keeps them; one that is removed is not shown. */
-export function shownEdgeFunctions(functions: readonly { slug: string; status: string }[]): ShownJob[] {
-  return functions.filter(({ status }) => status !== "REMOVED").map(({ slug, status }) => ({
-    jobType: "edge_function",
-    jobName: slug,
-    jobUser: null,
-    jobId: null,
-    schedule: null,
-    command: null,
-    active: status === "ACTIVE",
-    expectedIntervalMinutes: null,
-  }));
-}
-
 /**
  * Matches shown jobs to inventory rows by identity; a row that a person added may lack the role. Rows of the given type
  * that are no longer shown are removed (kept, with their annotations); one that comes back is the same row again.

@@ -13,8 +13,11 @@ import { groupPieces, type Piece } from "./grouping.ts";
 export type Fate =
   | { kind: "go" }
   | { kind: "hold"; reason: string }
-  /** `instead`: the line that tells it now; while that is not written, this one stays. */
-  | { kind: "cancel"; reason: string; instead: Line | null };
+  /**
+   * `instead`: the line that tells it now; while that is not written, this one stays. So it does while one of `needs`,
+   * deliveries by id, is being sent or was sent since.
+   */
+  | { kind: "cancel"; reason: string; instead: Line | null; needs?: string[] };
 
 /** One incident's news for one row: of a delivery that exists, or owed now. */
 export interface Line {
@@ -158,13 +161,23 @@ function endKey({ fate }: Line): string {
   return JSON.stringify([fate.kind, fate.kind === "go" ? null : fate.reason, instead]);
 }
 
-function settleWhole(existing: PolicyDelivery, [line]: Line[], out: WrittenLines): void {
-  const fate = line?.fate;
+function settleWhole(existing: PolicyDelivery, group: Line[], out: WrittenLines): void {
+  const fate = group[0]?.fate;
   if (fate === undefined || fate.kind === "go") return;
   if (fate.kind === "hold" && existing.heldReason === fate.reason) return;
   const into = fate.kind === "cancel" ? writtenInstead(fate) : null;
   if (into === undefined) return;
-  out.settle.push({ id: existing.id, fate: fate.kind, reason: fate.reason, into } satisfies SettledDelivery);
+  const needs = neededBy(group);
+  out.settle.push(
+    {
+      ...{ id: existing.id, fate: fate.kind, reason: fate.reason, into },
+      ...needs.length > 0 ? { needs } : {},
+    } satisfies SettledDelivery,
+  );
+}
+
+function neededBy(group: readonly Line[]): string[] {
+  return [...new Set(group.flatMap(({ fate }) => fate.kind === "cancel" ? fate.needs ?? [] : []))];
 }
 
 /** What tells it instead; `undefined` where nothing does after all. */
@@ -181,7 +194,7 @@ function cutOff(existing: PolicyDelivery, group: Line[], newId: () => string, ou
     ...createdOf(pieceOf(group), row, id),
     heldReason: fate.kind === "hold" ? fate.reason : null,
     cancelled: fate.kind === "cancel" ? fate.reason : null,
-    needs: [existing.id],
+    needs: [existing.id, ...neededBy(group)],
   });
   for (const { incident } of group) {
     out.remove.push({ deliveryId: existing.id, incidentId: incident.id, into: id });

@@ -24,6 +24,7 @@ export type Rerouting =
  */
 export function reroute(delivery: UnroutableDelivery, configs: readonly AlertRoute[]): Rerouting {
   const { event, incidents } = delivery;
+  if (event === "report") return { kind: "cancel", reason: "A report goes to those who subscribed to it" };
   if (event === "acknowledged") {
     return { kind: "cancel", reason: "Only the row that told of the incident can take its acknowledgement" };
   }

@@ -63,9 +63,14 @@ export function takes(
     (row.minSeverity === null || isAsGraveAs(severity, row.minSeverity));
 }
 
+/** Whether a row is for alerts at all: one without any event is for reports only. */
+function takesAlerts(row: AlertRoute): boolean {
+  return row.events.length > 0;
+}
+
 /** Whether a row is for alerts of a project. */
 export function takesProject(row: AlertRoute, projectName: string): boolean {
-  return row.projectName === null || row.projectName === projectName;
+  return takesAlerts(row) && (row.projectName === null || row.projectName === projectName);
 }
 
 /** Whether a row hears of incidents of that severity only when nobody has acknowledged them for a while. */
@@ -90,7 +95,7 @@ export function nameOfRow(row: Pick<AlertRoute, "name" | "channel">): string {
 function rowsAskedFor<Row extends AlertRoute>(alert: RoutedAlert, rows: readonly Row[]): Row[] {
   const { alertChannel, projectName } = alert;
   if (alertChannel === null) return [];
-  const enabled = rows.filter((row) => row.enabled);
+  const enabled = rows.filter((row) => row.enabled && takesAlerts(row));
   const ofChannel = enabled.filter((row) => row.channel === alertChannel);
   const choices = [
     enabled.filter((row) => row.name === alertChannel),
