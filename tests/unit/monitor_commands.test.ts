@@ -321,7 +321,7 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
   assert.doesNotMatch(stdout, /fine/);
   assert.match(
     stdout,
-    /schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n +removed old in smoothed\n/,
+    / {2}schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n {2}removed old in smoothed\n/,
   );
   assert.match(stdout, /2 incidents opened, 1 resolved/);
 });

@@ -197,7 +197,7 @@ function assemble(
         ...unreadable?.incidents ?? [],
         // whether a removed function was expected, check-edge-functions judges
         ...cronJobs.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
-        ...driftTransitions(cronJobs, knowledge),
+        ...[cronJobs, shown].flatMap((inventory) => driftTransitions(inventory, knowledge)),
       ],
     },
     functions: shown.functions,
