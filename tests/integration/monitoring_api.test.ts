@@ -7,6 +7,7 @@ import { routeAlerts } from "../../scripts/local/hub_settings.ts";
 import { freePort } from "../../scripts/local/postgres.ts";
 import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
+import { annotations } from "../../scripts/monitor/annotate_job.ts";
 import { type Connection, MonitorError, MonitoringAPI } from "../../scripts/monitoring_api.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
@@ -266,6 +267,48 @@ Deno.test("updateJob() writes what is given, clears with empty text, and leaves 
     ],
     ["Copies leads", null, null, 10, 3, 1, []],
   );
+});
+
+Deno.test("updateJob() knows every column that the inventory keeps for people", async () => {
+  await using hub = await testDatabase("hub");
+  const columns = await hub.sql<{ name: string }[]>`
+    select attname as name from pg_attribute
+    where attrelid = 'public.job_inventory'::regclass and col_description(attrelid, attnum) like 'For you:%'`;
+  assert.deepEqual(
+    columns.map(({ name }) => name).toSorted(),
+    annotations.keyof().options.toSorted(),
+  );
+});
+
+Deno.test("updateJob() says what is expected of an edge function, and listJobs() shows it", async () => {
+  await using hub = await testDatabase("hub");
+  await addInventoryJob(hub, "sync-leads", { type: "edge_function" });
+  await addInventoryJob(hub, "sync-leads");
+  await using monitor = new MonitoringAPI(connectionTo(hub));
+  const written = {
+    health_check_url: "https://smoothed.example/health",
+    health_check_header: "apikey: vault:smoothed_key",
+    health_check_status: "200, 404",
+    health_check_body: "ok",
+    health_check_timeout_ms: 2_000,
+    health_check_max_ms: 800,
+    max_error_percent: 2.5,
+    min_invocations: 20,
+    max_silence_minutes: 90,
+  };
+  await monitor.updateJob({ name: "sync-leads", type: "edge_function" }, written);
+  const jobs = await monitor.listJobs({});
+  const shown = Object.keys(written) as (keyof typeof written)[];
+  const [ofCron, ofFunction] = ["pg_cron", "edge_function"].map((type) => {
+    const job = jobs.find(({ job_type }) => job_type === type);
+    return Object.fromEntries(shown.map((column) => [column, job?.[column]]));
+  });
+  assert.deepEqual(ofFunction, written);
+  assert.deepEqual(ofCron, Object.fromEntries(shown.map((column) => [column, null])));
+  const { message } = await refusal(
+    monitor.updateJob({ name: "sync-leads", type: "edge_function" }, { max_error_percent: 101 }),
+  );
+  assert.match(message, /max_error_percent is more than 0 and at most 100/);
 });
 
 Deno.test("updateJob() says in a sentence what a column does not take", async () => {
