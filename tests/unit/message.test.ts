@@ -216,7 +216,7 @@ Deno.test("one message tells of many incidents: the worst first, then how many m
       job: alertJob({ jobName: `job_${index}` }),
     }));
   const message = compose("opened", incidents);
-  assert.equal(message.title, "9 FAILED, 4 MISSED: 13 jobs in smoothed · critical");
+  assert.equal(message.title, "9 FAILED, 4 MISSED: 13 jobs in smoothed · 1 critical, 12 low");
   assert.equal(message.severity, "critical");
   assert.equal(message.fields.length, 9);
   assert.equal(message.fields[0]?.label, "MISSED: job_12");

@@ -36,7 +36,7 @@ Deno.test("a PagerDuty alert is triggered with summary, source, severity, facts 
   const { custom_details: details, ...others } = payload;
   assert.equal(action, "trigger");
   assert.deepEqual(others, {
-    summary: "FAILED: sync_leads in smoothed · critical",
+    summary: "FAILED: sync_leads in smoothed · critical. The last run failed: ERROR: division by zero.",
     source: "smoothed",
     severity: "critical",
     timestamp: "2026-11-21T12:47:12.000Z",

@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
+import { httpsUrl } from "../rules/links.ts";
 import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { type Appearance, appearanceOf, htmlColour } from "./appearance.ts";
@@ -161,7 +162,7 @@ function excerptRows({ excerpt }: Message): string[] {
 
 function linkRows({ links }: Message, look: Appearance): string[] {
   const anchors = links.slice(0, LINKS).flatMap(({ label, url }) => {
-    const href = httpsUrl(url);
+    const href = httpsUrl(url, LINK_LIMIT);
     const shown = fit(oneLine(label), LIMITS.label) || "Link";
     const style =
       `${FONT};display:inline-block;margin:0 8px 8px 0;padding:8px 14px;font-size:14px;line-height:20px;color:#101828;text-decoration:none;border:1px solid ${
@@ -187,10 +188,4 @@ function escape(text: string): string {
 
 function bytes(text: string): number {
   return new TextEncoder().encode(text).length;
-}
-
-function httpsUrl(text: string): string | null {
-  if (!URL.canParse(text)) return null;
-  const { protocol, href } = new URL(text);
-  return protocol === "https:" && href.length <= LINK_LIMIT ? href : null;
 }

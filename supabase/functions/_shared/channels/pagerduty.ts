@@ -1,6 +1,7 @@
 /** PagerDuty, by Events API v2: an alert opens, repeats and resolves under one key. Limits: PagerDuty's API reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
+import { httpsUrl } from "../rules/links.ts";
 import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { appearanceOf } from "./appearance.ts";
@@ -119,7 +120,9 @@ function eventOf(message: Message): Record<string, unknown> {
   return {
     event_action: action,
     payload: {
-      summary: fit(oneLine(message.title), LIMITS.summary) || "Alert",
+      // what a phone shows, or a voice reads out
+      summary: fit([message.title, message.cause].map(oneLine).filter(Boolean).join(". "), LIMITS.summary) ||
+        "Alert",
       source: word(project) ?? CLIENT,
       severity: message.event === "test" || message.event === "report"
         ? "info"
@@ -168,10 +171,8 @@ function unused([label, value]: [string, string], taken: readonly [string, strin
 
 function linksOf({ links }: Message): { href: string; text: string }[] {
   return links.slice(0, LINKS).flatMap(({ label, url }) => {
-    if (!URL.canParse(url)) return [];
-    const { protocol, href } = new URL(url);
-    if (protocol !== "https:" || href.length > LIMITS.link) return [];
-    return [{ href, text: fit(oneLine(label), LIMITS.label) || "Link" }];
+    const href = httpsUrl(url, LIMITS.link);
+    return href === null ? [] : [{ href, text: fit(oneLine(label), LIMITS.label) || "Link" }];
   });
 }
 

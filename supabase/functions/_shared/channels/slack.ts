@@ -1,6 +1,7 @@
 /** Slack, by incoming webhook: blocks, and a text for notifications. Limits: Slack's Block Kit reference. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
+import { httpsUrl } from "../rules/links.ts";
 import { describeRest, renderPlain, stripLabel } from "../rules/message.ts";
 import { reportMail } from "../rules/report_html.ts";
 import { reportBlocks } from "../rules/report_slack.ts";
@@ -115,7 +116,7 @@ function stripOf({ strip }: Message): Block[] {
 
 function buttonsOf({ links }: Message): Block[] {
   const elements = links.flatMap(({ label, url }, index) => {
-    const href = httpsUrl(url);
+    const href = httpsUrl(url, LINK_LIMIT);
     if (href === null || index >= BUTTONS) return [];
     const text = plain(oneLine(label) || "Link", BUTTON_LABEL);
     return [{ type: "button", action_id: `link_${index}`, text, url: href }];
@@ -162,10 +163,4 @@ function escape(text: string): string {
 
 function sizeInJson(text: string): number {
   return JSON.stringify(escape(text)).length - 2;
-}
-
-function httpsUrl(text: string): string | null {
-  if (!URL.canParse(text)) return null;
-  const { protocol, href } = new URL(text);
-  return protocol === "https:" && href.length <= LINK_LIMIT ? href : null;
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { Message } from "../domain/delivery.ts";
 import { ALL_INCIDENTS, renderPlain } from "../rules/message.ts";
-import { oneLine } from "../rules/text.ts";
+import { oneLine, sentence } from "../rules/text.ts";
 import { type Channel, type Outcome, plainOutcome } from "./channel.ts";
 
 /** Septets of one SMS in GSM-7. A longer one costs several, and arrives in pieces on some phones. */
@@ -133,10 +133,18 @@ function textOf(message: Message): string {
   const [id = ""] = message.incidentIds;
   const reference = /^[0-9a-f]{8}-/.test(id) ? ` #${id.slice(0, 8)}` : "";
   const room = SMS_LIMIT - septets(`${title}. `) - septets(reference);
-  // of many there is no room for names
-  const words = message.incidentIds.length > 1 ? ALL_INCIDENTS : message.cause;
+  const words = message.incidentIds.length > 1 ? namesOf(message, room) : message.cause;
   const cause = room < 20 ? "" : fit(words, room);
   return `${cause === "" ? title : `${title}${/[.!?]$/.test(title) ? "" : "."} ${cause}`}${reference}`;
+}
+
+/** Of many, which, where there is room for all of their names. */
+function namesOf({ fields, incidentIds }: Message, room: number): string {
+  const names = fields.filter(({ incidents }) => incidents === 1).map(({ label }) => oneLine(label)).join(
+    ", ",
+  );
+  const all = fields.filter(({ incidents }) => incidents === 1).length === incidentIds.length;
+  return all && septets(toAscii(names)) <= room ? names : sentence(ALL_INCIDENTS);
 }
 
 function fit(text: string, limit: number): string {

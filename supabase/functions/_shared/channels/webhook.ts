@@ -1,6 +1,7 @@
 /** A webhook of anybody's own, signed as Standard Webhooks says: https://github.com/standard-webhooks/standard-webhooks. */
 import { z } from "zod";
 import type { Message, MessageField } from "../domain/delivery.ts";
+import { httpsUrl } from "../rules/links.ts";
 import { renderPlain } from "../rules/message.ts";
 import { clean, cut, oneLine } from "../rules/text.ts";
 import { type Channel, plainOutcome } from "./channel.ts";
@@ -116,10 +117,8 @@ function factsOf(facts: readonly MessageField[], room: number) {
 
 function linksOf({ links }: Message): { label: string; url: string }[] {
   return links.slice(0, LINKS).flatMap(({ label, url }) => {
-    if (!URL.canParse(url)) return [];
-    const { protocol, href } = new URL(url);
-    if (protocol !== "https:" || href.length > LIMITS.link) return [];
-    return [{ label: fit(oneLine(label), LIMITS.label), url: href }];
+    const href = httpsUrl(url, LIMITS.link);
+    return href === null ? [] : [{ label: fit(oneLine(label), LIMITS.label), url: href }];
   });
 }
 

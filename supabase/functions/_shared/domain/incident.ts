@@ -37,6 +37,17 @@ export const incidentDetail = z.object({
 });
 export type IncidentDetail = z.infer<typeof incidentDetail>;
 
+/** What is around an incident when an alert tells of it. */
+export const incidentSurroundings = z.object({
+  /** What discovery found different about its job since that last succeeded, newest first. */
+  changes: z.array(z.object({ change: z.string(), oldValue: z.string().nullable(), noticedAt: z.string() })),
+  /** Other open incidents of its project: the gravest by name, and how many there are. */
+  names: z.array(z.object({ name: z.string(), code: z.string() })),
+  here: z.number().int(),
+  /** Open incidents of other projects. */
+  elsewhere: z.number().int(),
+});
+
 /** The job an incident is about, as an alert tells of it. */
 export const incidentJob = z.object({
   jobType,
@@ -70,5 +81,7 @@ export const incident = z.object({
   /** How it ended: `recovered`, `removed`, `paused`, `rescheduled` or `by hand`. */
   resolution: z.string().nullable(),
   job: incidentJob.nullable(),
+  /** Only of an incident that is told by itself. */
+  surroundings: incidentSurroundings.nullish(),
 });
 export type Incident = z.infer<typeof incident>;

@@ -1,14 +1,13 @@
 /** What an alert says: verdict and cause first, then the facts, then where to look. */
 import type { DeliveryEvent, Message, MessageField, MessageSubject, Thread } from "../domain/delivery.ts";
-import type { Incident, IncidentJob } from "../domain/incident.ts";
-import type { Severity } from "../domain/job.ts";
+import type { Incident } from "../domain/incident.ts";
 import type { RecentRun } from "../domain/run.ts";
+import { ago, factsOf, timeField } from "./message_facts.ts";
+import { dashboardLinks, linksOf } from "./message_links.ts";
 import { redact } from "./redact.ts";
 import { SEVERITY_ORDER, worstSeverity } from "./routing.ts";
-import { clean, cut, formatDuration, formatUtc, oneLine } from "./text.ts";
+import { clean, cut, dateOf, formatDuration, formatUtc, oneLine, sentence } from "./text.ts";
 
-/** Jobs named under an incident of their project. */
-const HELD_JOBS_SHOWN = 12;
 /** Incidents that a message tells of one by one; the others are named in its last fields. */
 const TOP_INCIDENTS = 8;
 /** With more incidents than this, a message is a list of names, and the worst stands for them. */
@@ -17,9 +16,6 @@ const LIST_INCIDENTS = 30;
 const NAMES_LIMIT = 300;
 /** Characters of a job's own error that a message carries at most. */
 const EXCERPT_LIMIT = 100_000;
-/** Instants inside of sentences; no day but those that every month has. */
-const ISO_INSTANT =
-  /\b20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z/g;
 /** Characters of it in the plain twin. */
 const PLAIN_EXCERPT_LIMIT = 2_000;
 const STRIP_RUNS = 10;
@@ -138,7 +134,7 @@ function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Me
   const fields = top.map((incident) => {
     const name = shared.project === null ? whereOf(incident) : nameOf(incident);
     const label = shared.verdict === null ? `${verdictOf(event, incident)}: ${name}` : name;
-    return { label, value: lineOf(event, incident, now), incidents: 1 };
+    return { label, value: lineOf(event, incident, now, shared.summary), incidents: 1 };
   });
   fields.push(
     ...namesOf(rest, shared.project !== null).map((names, index) => ({
@@ -150,8 +146,8 @@ function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Me
   return {
     event,
     severity,
-    title: titleOfMany(event, incidents, severity),
-    cause: causeOfMany(event, incidents),
+    title: titleOfMany(event, incidents),
+    cause: causeOfMany(event, incidents, shared.summary),
     fields,
     excerpt: null,
     strip: null,
@@ -218,7 +214,7 @@ function titleOf(event: DeliveryEvent, incident: Incident): string {
   return down === null ? head : `${head} after ${down}`;
 }
 
-function titleOfMany(event: DeliveryEvent, incidents: Incident[], severity: string): string {
+function titleOfMany(event: DeliveryEvent, incidents: Incident[]): string {
   const shared = sharedBy(event, incidents);
   const head = shared.verdict ?? countsOf(incidents.map((incident) => verdictOf(event, incident)));
   const subjects = new Set(incidents.map((incident) => `${incident.subjectId} ${whereOf(incident)}`)).size;
@@ -227,14 +223,29 @@ function titleOfMany(event: DeliveryEvent, incidents: Incident[], severity: stri
   const what = eachAJob ? "jobs" : "incidents";
   const projects = new Set(incidents.map((incident) => incident.projectName)).size;
   const where = shared.project ?? `${projects} projects`;
-  return `${head}: ${incidents.length} ${what} in ${where}${event === "resolved" ? "" : ` · ${severity}`}`;
+  return `${head}: ${incidents.length} ${what} in ${where}${
+    event === "resolved" ? "" : ` · ${severitiesOf(incidents)}`
+  }`;
 }
 
-function causeOfMany(event: DeliveryEvent, incidents: Incident[]): string {
+/** `critical`, or `1 critical, 44 important`. */
+function severitiesOf(incidents: Incident[]): string {
+  const counted = SEVERITY_ORDER.flatMap((severity) => {
+    const count = incidents.filter((incident) => incident.severity === severity).length;
+    return count === 0 ? [] : [{ severity, count }];
+  });
+  const [first, ...others] = counted;
+  if (first === undefined || others.length === 0) return first?.severity ?? "info";
+  return counted.map(({ severity, count }) => `${count} ${severity}`).join(", ");
+}
+
+function causeOfMany(event: DeliveryEvent, incidents: Incident[], summary: string | null): string {
   const order = incidents.length > shownOf(incidents)
     ? "The worst first, the others by name."
     : "The worst first.";
-  if (event !== "resolved") return order;
+  if (event !== "resolved") {
+    return summary === null ? order : `The same for each: ${sentence(summary)} ${order}`;
+  }
   return `It was: ${countsOf(incidents.map(({ code }) => oneLine(code).replaceAll("_", " ")))}. ${order}`;
 }
 
@@ -242,11 +253,12 @@ function causeOfMany(event: DeliveryEvent, incidents: Incident[]): string {
 function sharedBy(
   event: DeliveryEvent,
   incidents: Incident[],
-): { verdict: string | null; project: string | null } {
+): { verdict: string | null; project: string | null; summary: string | null } {
   const only = (values: string[]) => new Set(values).size === 1 ? values[0] ?? null : null;
   return {
     verdict: only(incidents.map((incident) => verdictOf(event, incident))),
     project: only(incidents.map((incident) => oneLine(incident.projectName))),
+    summary: only(incidents.map((incident) => oneLine(incident.summary))),
   };
 }
 
@@ -305,16 +317,6 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
   return told + because;
 }
 
-function sentence(text: string): string {
-  const line = capitalised(cut(oneLine(text), 600)).replace(ISO_INSTANT, (iso) => formatUtc(new Date(iso)));
-  return /[.!?…]$/.test(line) ? line : `${line}.`;
-}
-
-function capitalised(text: string): string {
-  const [first = ""] = text;
-  return first.toUpperCase() + text.slice(first.length);
-}
-
 function outageOf(incident: Incident): string | null {
   const opened = dateOf(incident.openedAt);
   const resolved = dateOf(incident.resolvedAt);
@@ -322,9 +324,9 @@ function outageOf(incident: Incident): string | null {
 }
 
 /** One incident among many, on one line. */
-function lineOf(event: DeliveryEvent, incident: Incident, now: Date): string {
+function lineOf(event: DeliveryEvent, incident: Incident, now: Date, shared: string | null): string {
   const opened = dateOf(incident.openedAt);
-  const parts = [cut(sentence(incident.summary), 200)];
+  const parts = event !== "resolved" && shared !== null ? [] : [cut(sentence(incident.summary), 200)];
   if (event === "resolved") parts.unshift(`Lasted ${outageOf(incident) ?? "an unknown time"}.`);
   else if (opened !== null) parts.push(`Since ${formatUtc(opened)}, ${ago(opened, now)}.`);
   if (incident.job?.owner) parts.push(`Owner: ${oneLine(incident.job.owner)}.`);
@@ -356,115 +358,7 @@ function namesOf(incidents: readonly Incident[], oneProject: boolean): string[][
   return pieces;
 }
 
-// --- facts ---
-
-function factsOf(event: DeliveryEvent, incident: Incident, now: Date): MessageField[] {
-  const { detail, job } = incident;
-  if (event === "resolved") return factsOfEnd(incident, now);
-  const fields = [...timing(incident, now), ...lastSuccessOf(incident, now)];
-  if ((detail.consecutiveFailures ?? 0) > 1) {
-    fields.push({ label: "Failures in a row", value: String(detail.consecutiveFailures) });
-  }
-  if ((detail.missedSlots ?? 0) > 1) {
-    fields.push({ label: "Slots missed", value: String(detail.missedSlots) });
-  }
-  if (detail.also?.length) fields.push({ label: "Also", value: detail.also.map(sentence).join(" ") });
-  if (detail.heldJobs?.length) fields.push({ label: "Overdue jobs", value: heldJobs(detail.heldJobs) });
-  for (const { label, value } of detail.facts ?? []) fields.push({ label, value });
-  return job === null ? fields : [...fields, ...factsOfJob(job, incident.severity)];
-}
-
-/** Jobs whose own misses are not told one by one. */
-function heldJobs(names: readonly string[]): string {
-  const shown = names.slice(0, HELD_JOBS_SHOWN).map((name) => cut(oneLine(name), 60)).join(", ");
-  return names.length > HELD_JOBS_SHOWN ? `${shown} and ${names.length - HELD_JOBS_SHOWN} more` : shown;
-}
-
-function factsOfEnd(incident: Incident, now: Date): MessageField[] {
-  const fields = [
-    { label: "What it was", value: sentence(incident.summary) },
-    ...lastSuccessOf(incident, now),
-  ];
-  if (incident.job !== null) fields.push(ownerField(incident.job));
-  return fields;
-}
-
-function lastSuccessOf({ detail, job }: Incident, now: Date): MessageField[] {
-  const at = dateOf(detail.lastSuccessAt);
-  if (at !== null) return [timeField("Last success", at, now)];
-  return job !== null && detail.lastSuccessAt === null
-    ? [{ label: "Last success", value: "none on record" }]
-    : [];
-}
-
-/** What the inventory and its annotations say. */
-function factsOfJob(job: IncidentJob, severity: Severity): MessageField[] {
-  const fields: MessageField[] = [];
-  if (job.schedule !== null) {
-    const user = job.jobUser === null ? "" : ` as ${oneLine(job.jobUser)}`;
-    fields.push({ label: "Schedule", value: `${oneLine(job.schedule)}${user}` });
-  }
-  fields.push(ownerField(job));
-  fields.push({ label: "Criticality", value: job.criticality ?? `not set, taken as ${severity}` });
-  if (job.description) fields.push({ label: "What it does", value: clean(job.description) });
-  if (job.successCriteria) fields.push({ label: "It worked when", value: clean(job.successCriteria) });
-  const runbook = job.runbookUrl?.trim() ?? "";
-  // a link that is not https is told, not linked
-  if (runbook !== "" && httpsUrl(runbook) === null) {
-    fields.push({ label: "Runbook", value: oneLine(runbook) });
-  }
-  return fields;
-}
-
-function ownerField(job: IncidentJob): MessageField {
-  return { label: "Owner", value: oneLine(job.owner ?? "") || "nobody yet" };
-}
-
-/** Expected against actual time. */
-function timing(incident: Incident, now: Date): MessageField[] {
-  const { detail } = incident;
-  const expected = dateOf(detail.expectedAt);
-  const lastRun = dateOf(detail.lastRunAt);
-  const fields: MessageField[] = [];
-  // of a run that failed, the time expected is the run's own; of everything else, nothing since then was a run
-  const absent = incident.code === "missed" ||
-    (incident.code !== "failed" && expected !== null && (lastRun === null || lastRun < expected));
-  if (absent) {
-    if (expected !== null) {
-      fields.push(timeField("Expected", expected, now), absence(incident, expected, now));
-    }
-    if (lastRun !== null) fields.push(timeField("Last run", lastRun, now));
-    else if (detail.lastRunAt === null) fields.push({ label: "Last run", value: "none on record" });
-    return fields;
-  }
-  if (expected !== null && lastRun !== null && lastRun.getTime() - expected.getTime() >= 1000) {
-    const late = formatDuration(lastRun.getTime() - expected.getTime());
-    fields.push(timeField("Expected", expected, now));
-    fields.push({ label: "Actual", value: `${formatUtc(lastRun)} (${late} late)`, at: lastRun });
-    return fields;
-  }
-  const ran = lastRun ?? expected;
-  if (ran !== null) fields.push(timeField("Ran at", ran, now));
-  return fields;
-}
-
-/** What stands where a start was expected. The incident was opened by the check that looked. */
-function absence(incident: Incident, expected: Date, now: Date): MessageField {
-  const looked = dateOf(incident.openedAt) ?? now;
-  const late = formatDuration(looked.getTime() - expected.getTime());
-  const grace = incident.detail.graceMinutes;
-  const allowed = grace ? `; ${formatDuration(grace * 60_000)} of grace` : "";
-  return { label: "Actual", value: `no run by ${formatUtc(looked)} (${late} late${allowed})` };
-}
-
-function timeField(label: string, at: Date, now?: Date): MessageField {
-  return { label, value: now === undefined ? formatUtc(at) : `${formatUtc(at)} (${ago(at, now)})`, at };
-}
-
-function ago(at: Date, now: Date): string {
-  const passed = now.getTime() - at.getTime();
-  return passed < 0 ? `in ${formatDuration(-passed)}` : `${formatDuration(passed)} ago`;
-}
+// --- what the job said, and how it went ---
 
 function excerptOf(event: DeliveryEvent, incident: Incident): string | null {
   // twice what is shown: redaction comes after, and may shorten
@@ -475,44 +369,4 @@ function excerptOf(event: DeliveryEvent, incident: Incident): string | null {
 function stripOf(runs: readonly RecentRun[]): string | null {
   const signs = runs.slice(-STRIP_RUNS).map((run) => RUN_SIGNS[run.status]);
   return signs.length === 0 ? null : signs.join("");
-}
-
-// --- links ---
-
-function linksOf(incident: Incident): Message["links"] {
-  const runbook = httpsUrl(incident.job?.runbookUrl?.trim() ?? "");
-  const links = dashboardLinks([incident]);
-  return runbook === null ? links : [{ label: "Runbook", url: runbook }, ...links];
-}
-
-function dashboardLinks(incidents: readonly Incident[]): Message["links"] {
-  const links = new Map<string, string>();
-  for (const incident of incidents) {
-    const url = dashboardUrl(incident);
-    if (url === null || links.size >= 5) continue;
-    links.set(url, incidents.length === 1 ? "Dashboard" : `Dashboard of ${oneLine(incident.projectName)}`);
-  }
-  return [...links].map(([url, label]) => ({ label, url }));
-}
-
-/** The page of Supabase's dashboard that shows the subject; `null` where the project's ref is unknown. */
-function dashboardUrl(incident: Incident): string | null {
-  if (incident.projectId === null || !/^[a-z0-9-]{1,64}$/i.test(incident.projectId)) return null;
-  const project = `https://supabase.com/dashboard/project/${incident.projectId}`;
-  if (incident.job?.jobType === "pg_cron") return `${project}/integrations/cron/jobs`;
-  if (incident.job?.jobType === "edge_function") return `${project}/functions`;
-  return project;
-}
-
-/** The URL as written in full, or `null` for anything that is not a plain https address. */
-function httpsUrl(text: string): string | null {
-  if (text.length > 1_000 || !URL.canParse(text)) return null;
-  const url = new URL(text);
-  return url.protocol === "https:" && url.username === "" && url.password === "" ? url.href : null;
-}
-
-function dateOf(iso: string | null | undefined): Date | null {
-  if (typeof iso !== "string") return null;
-  const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? null : at;
 }

@@ -2,6 +2,9 @@
 
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]/g;
+/** Instants inside of sentences; no day but those that every month has. */
+const ISO_INSTANT =
+  /\b20\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z/g;
 /** Marks that turn the reading direction, and characters that show as nothing at all. */
 const INVISIBLE = /[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\u{e0000}-\u{e007f}]/gu;
 
@@ -80,4 +83,22 @@ export function formatDuration(milliseconds: number): string {
 
 function twoUnits(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
+}
+
+/** A line that begins with a capital and ends with a full stop, instants in it as {@link formatUtc} writes them. */
+export function sentence(text: string): string {
+  const line = capitalised(cut(oneLine(text), 600)).replace(ISO_INSTANT, (iso) => formatUtc(new Date(iso)));
+  return /[.!?…]$/.test(line) ? line : `${line}.`;
+}
+
+function capitalised(text: string): string {
+  const [first = ""] = text;
+  return first.toUpperCase() + text.slice(first.length);
+}
+
+/** The instant of an ISO time, or `null`. */
+export function dateOf(iso: string | null | undefined): Date | null {
+  if (typeof iso !== "string") return null;
+  const at = new Date(iso);
+  return Number.isNaN(at.getTime()) ? null : at;
 }
