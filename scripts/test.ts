@@ -29,7 +29,7 @@ const LIMIT_MS: Record<Suite, number> = { unit: 2 * 60_000, integration: 5 * 60_
 /** Test files that take longest, mostly by waiting for the next minutes of pg_cron. */
 const LONGEST = [
   ...["live_pg_cron.test.ts", "verdicts.test.ts", "secrets.test.ts", "alert_policy.test.ts"],
-  ...["stack.test.ts", "http_calls.test.ts", "hosted_deno.test.ts", "readme.test.ts"],
+  ...["stack.test.ts", "http_calls.test.ts", "readme.test.ts", "stack_lifecycle.test.ts"],
 ];
 
 interface Totals {

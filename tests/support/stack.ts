@@ -1,4 +1,5 @@
 /** A local stack of a test's own: own ports, own data, started and ended as a person would, by `start` and `stop`. */
+import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { PORT_ROLES, type PortRole, portVariable } from "../../scripts/local/ports.ts";
 import { listProcesses } from "../../scripts/local/processes.ts";
@@ -187,6 +188,15 @@ function command(
     stderr: "piped",
     detached: launcher === "group",
   });
+}
+
+/** Waits until no process of the stack is left, and looks for what it tells while it runs. */
+export async function assertNothingLeft(place: StackPlace): Promise<void> {
+  await waitFor(async () => (await place.processes()).length === 0, {
+    what: "no process of the stack to be left",
+    withinMs: 30_000,
+  });
+  await assert.rejects(Deno.stat(`${place.rootDir}/stack.json`), Deno.errors.NotFound);
 }
 
 async function processesOf(rootDir: string, dataDir: string): Promise<string[]> {
