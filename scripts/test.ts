@@ -4,6 +4,7 @@
  * `deno task test unit integration e2e`.
  */
 import { startTestCluster } from "../tests/support/postgres.ts";
+import { removeAbandonedStacks } from "../tests/support/stack.ts";
 
 /** Suites in the order in which they run: what needs least comes first. */
 const SUITES = ["unit", "integration", "e2e"] as const;
@@ -69,6 +70,7 @@ async function runSuite(suite: Suite): Promise<Totals> {
     return await runTests(suite);
   } finally {
     await cluster?.stop();
+    if (suite === "e2e") await removeAbandonedStacks();
   }
 }
 

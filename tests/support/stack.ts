@@ -1,8 +1,11 @@
 /** A local stack of a test's own: own ports, own data, started and ended as a person would, by `start` and `stop`. */
 import assert from "node:assert/strict";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PORT_ROLES, type PortRole, portVariable } from "../../scripts/local/ports.ts";
 import { listProcesses } from "../../scripts/local/processes.ts";
+import { processExists } from "../../scripts/local/server_process.ts";
 import { processMarker, readStackInfo, type StackInfo } from "../../scripts/local/state.ts";
 import { removeStateDir, stateDir } from "../../scripts/local/state_dir.ts";
 import { waitFor } from "./wait_for.ts";
@@ -41,6 +44,9 @@ export interface RunningStart {
 /** How a test launches a stack. */
 export type Launcher = "none" | "shell" | "group";
 
+/** Begins the name of a stack's folder; the number of the process whose test it is follows. */
+const ROOT_DIR_PREFIX = "stack_test_";
+
 /** Longest start of a stack in a test, in milliseconds; an installation of Postgres is not in it. */
 export const START_DEADLINE_MS = 120_000;
 
@@ -55,7 +61,7 @@ export async function withStackPlace(use: (place: StackPlace) => Promise<void>):
 }
 
 async function createStackPlace(): Promise<StackPlace> {
-  const rootDir = await Deno.makeTempDir({ prefix: "stack_test_" });
+  const rootDir = await Deno.makeTempDir({ prefix: `${ROOT_DIR_PREFIX}${Deno.pid}_` });
   const { dir } = await stateDir(rootDir);
   const block = reservePorts();
   const portOf = (role: PortRole) => block.ports[PORT_ROLES.indexOf(role)] ?? 0;
@@ -67,11 +73,27 @@ async function createStackPlace(): Promise<StackPlace> {
     processes: () => processesOf(rootDir, dir),
     remove: async () => {
       using _ = block;
-      await runScript("stop", ["--root-dir", rootDir]);
-      await removeStateDir(rootDir);
-      await Deno.remove(rootDir, { recursive: true });
+      await removeStack(rootDir);
     },
   };
+}
+
+async function removeStack(rootDir: string): Promise<void> {
+  await runScript("stop", ["--root-dir", rootDir]);
+  await removeStateDir(rootDir);
+  await Deno.remove(rootDir, { recursive: true });
+}
+
+/** Ends and removes the stacks of test runs that were killed; answers their folders. */
+export async function removeAbandonedStacks(): Promise<string[]> {
+  const removed: string[] = [];
+  for await (const { name } of Deno.readDir(tmpdir())) {
+    const owner = new RegExp(`^${ROOT_DIR_PREFIX}(\\d+)_`).exec(name)?.[1];
+    if (owner === undefined || processExists(Number(owner))) continue;
+    removed.push(join(tmpdir(), name));
+    await removeStack(join(tmpdir(), name));
+  }
+  return removed;
 }
 
 /** Below what systems give to those who ask for any port, so that nobody takes one before the stack does. */
