@@ -20,7 +20,7 @@ import { reportText } from "../_shared/rules/report_text.ts";
 
 /** Rows a list: of what is sent, and of what a person asks to see. */
 const SENT_ROWS = 12;
-const MOST_ROWS = 500;
+const MOST_ROWS = 200;
 
 export const reportInput = z.strictObject({
   /** Who calls; `cron` is answered at once. */
