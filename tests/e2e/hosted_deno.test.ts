@@ -29,6 +29,12 @@ const DENO_ENV = { DENO_TLS_CA_STORE: "system", NO_COLOR: "1" };
 
 const KEYS = { default: "sb_secret_default", monitor: "sb_secret_monitor", publishable: "sb_publishable_x" };
 
+/** What a function is asked that does not take `dry_run` alone. */
+const BODIES: Record<string, Record<string, unknown>> = {
+  "export-runs": {},
+  "send-report": { report: "daily", dry_run: true },
+};
+
 /** What the functions of a test work on. */
 interface House {
   gateway: Gateway;
@@ -174,12 +180,7 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
             assert.equal((await call(house, name, {}, headers)).status, 401, name);
             continue;
           }
-          const body = name === "send-report"
-            ? { report: "daily", dry_run: true }
-            // without an endpoint it has nothing to do
-            : name === "export-runs"
-            ? {}
-            : { dry_run: true };
+          const body = BODIES[name] ?? { dry_run: true };
           const { status, json } = await call<{ ok: boolean }>(house, name, body);
           assert.deepEqual([status, json.ok], [200, true], `${name}: ${JSON.stringify(json)}`);
         }

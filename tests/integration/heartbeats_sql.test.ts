@@ -167,7 +167,8 @@ Deno.test("an end without an id ends the one run that goes on, and none of sever
   const [made] = await hub.sql`select monitoring.create_heartbeat('import') as token`;
   const token = made?.token;
   const open = async () =>
-    (await pingsOf(hub, "import")).filter(({ kind, ended_by }) => kind === "start" && ended_by === null).length;
+    (await pingsOf(hub, "import")).filter(({ kind, ended_by }) => kind === "start" && ended_by === null)
+      .length;
   await receive(hub, token, "start", { runId: crypto.randomUUID() });
   await receive(hub, token, "success", { runId: crypto.randomUUID() });
   assert.equal(await open(), 1);

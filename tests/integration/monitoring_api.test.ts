@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
 import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
 import { routeAlerts } from "../../scripts/local/hub_settings.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "../support/endpoint.ts";
 import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import { annotations } from "../../scripts/monitor/annotate_job.ts";
@@ -432,11 +432,10 @@ Deno.test("a resolved incident is listed with how it ended, and the states of it
 });
 
 Deno.test("a hub or functions that do not answer are named, with where the connection was read from", async () => {
-  const [api, database] = [freePort(), freePort()];
   await using monitor = new MonitoringAPI({
-    url: `http://127.0.0.1:${api}`,
+    url: `http://${REFUSING_HOST}`,
     secretKey: KEYS.monitor,
-    hubDatabaseUrl: `postgresql://u:geheim@127.0.0.1:${database}/postgres`,
+    hubDatabaseUrl: `postgresql://u:geheim@${REFUSING_HOST}/postgres`,
     caCert: null,
     origin: { kind: "given", text: "a test" },
   });
@@ -444,7 +443,7 @@ Deno.test("a hub or functions that do not answer are named, with where the conne
   assert.equal(ok, false);
   assert.equal(
     functions.error?.message,
-    `Cannot call "send-alert" at http://127.0.0.1:${api}: connection refused; is it up?`,
+    `Cannot call "send-alert" at http://${REFUSING_HOST}: connection refused; is it up?`,
   );
   assert.match(hub.error?.message ?? "", /in the hub's database: connection refused/);
   assert.doesNotMatch(JSON.stringify([functions, hub]), /geheim/);
