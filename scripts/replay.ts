@@ -149,6 +149,7 @@ function knowledgeAtStart({ project, since }: History, jobs: readonly HistoryJob
     runCursor: null,
     launcherWasMissing: false,
     timeZone: null,
+    alertOnDrift: false,
     openRuns: [],
     jobs: jobs.map(({ row }) => ({ ...row, removedAt: since })),
     states: new Map(),

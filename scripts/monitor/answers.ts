@@ -81,6 +81,13 @@ const projectHealth = z.object({
   http: httpHealth.exactOptional(),
   incidents_opened: count,
   incidents_resolved: count,
+  /** What is different about its jobs since the last look. */
+  changes: z.array(z.object({
+    job: z.string(),
+    change: z.string(),
+    old_value: z.string().nullable(),
+    new_value: z.string().nullable(),
+  })),
   details: z.array(jobReport),
 });
 /** What a check found in one project. */

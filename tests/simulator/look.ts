@@ -117,7 +117,8 @@ function successChecks(
 ): CronFacts["successChecks"] {
   return knowledge.jobs.flatMap(({ id, jobId, jobName, successCheckSql, removedAt }) => {
     if (jobId === null || successCheckSql === null || removedAt !== null) return [];
-    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met";
+    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met" ||
+      knowledge.incidents.some(({ code, subjectId }) => code === "criteria_not_met" && subjectId === id);
     if (!unmet && !rows.some((row) => row.jobId === jobId && row.status === "succeeded")) return [];
     return [{ jobId, held: !(world.truths.get(jobName)?.lastUnmet ?? false), error: null }];
   });

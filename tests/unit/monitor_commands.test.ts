@@ -215,6 +215,7 @@ Deno.test("check tells what pg_net could not do", async () => {
     status: "ok" as const,
     ...COUNTS,
     runs_logged: 0,
+    changes: [],
     details: [],
     http,
   };
@@ -302,10 +303,14 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
     ...counts,
     runs_logged: 0,
     ...moved,
+    changes: [
+      { job: "late", change: "schedule", old_value: "0 * * * *", new_value: "* * * * *" },
+      { job: "old", change: "removed", old_value: "0 0 * * *", new_value: null },
+    ],
     details,
   };
   const dead = {
-    ...{ project: "scraping", status: "error" as const, details: [], runs_logged: 0 },
+    ...{ project: "scraping", status: "error" as const, changes: [], details: [], runs_logged: 0 },
     ...{ ...COUNTS, jobs: 0, healthy: 0, incidents_opened: 0, incidents_resolved: 0 },
     error: { code: "unreachable", message: 'Cannot connect to project "scraping"' },
   };
@@ -314,6 +319,10 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
   assert.match(stdout, /scraping .*Cannot connect to project "scraping"/);
   assert.match(stdout, /✗ failed .*broken .*the last run failed\n! missed .*late/);
   assert.doesNotMatch(stdout, /fine/);
+  assert.match(
+    stdout,
+    / {2}schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n {2}removed old in smoothed\n/,
+  );
   assert.match(stdout, /2 incidents opened, 1 resolved/);
 });
 
