@@ -18,15 +18,22 @@ as $$
     where c.change not in ('added', 'job_id')
     order by c.noticed_at desc, c.id desc
     limit 3
-  ), others as (
-    select i.project_name = told.project_name as is_here, i.id, monitoring.severity_rank(i.severity) as rank, i.opened_at
-    from told
-    join public.incidents i on i.id <> told.id and i.resolved_at is null and i.severity <> 'info'
-                            and i.subject_kind <> 'channel'
+  ), counted as (
+    select count(*) filter (where i.project_name = told.project_name) as here,
+           count(*) filter (where i.project_name <> told.project_name) as elsewhere
+    from told, public.incidents i
+    where i.id <> told.id and i.resolved_at is null and i.severity <> 'info' and i.subject_kind <> 'channel'
   ), gravest as (
-    select i.code, o.rank, o.opened_at, o.id, coalesce(j.job_name, i.detail ->> 'subjectName', i.subject_id) as name
-    from (select * from others where is_here order by rank, opened_at, id limit 5) as o
-    join public.incidents i on i.id = o.id
+    select first.place, i.code, coalesce(j.job_name, i.detail ->> 'subjectName', i.subject_id) as name
+    from (
+      select i.id, row_number() over (
+               order by array_position(array['critical', 'important', 'low'], i.severity), i.opened_at, i.id) as place
+      from told
+      join public.incidents i on i.project_name = told.project_name
+      where i.id <> told.id and i.resolved_at is null and i.severity <> 'info' and i.subject_kind <> 'channel'
+      order by place
+      limit 5) as first
+    join public.incidents i on i.id = first.id
     left join public.job_inventory j on j.id = i.job_inventory_id
   )
   select jsonb_build_object(
@@ -35,13 +42,15 @@ as $$
         'change', change, 'oldValue', old_value, 'noticedAt', noticed_at) order by noticed_at desc), '[]')
       from changes),
     'names', (
-      select coalesce(jsonb_agg(jsonb_build_object('name', name, 'code', code) order by rank, opened_at, id), '[]')
-      from gravest),
-    'here', (select count(*) from others where is_here),
-    'elsewhere', (select count(*) from others where not is_here))
+      select coalesce(jsonb_agg(jsonb_build_object('name', name, 'code', code) order by place), '[]') from gravest),
+    'here', (select here from counted),
+    'elsewhere', (select elsewhere from counted),
+    'unreadSince', (
+      select p.last_read_at from told join public.project_state p on p.project_name = told.project_name
+      where p.status <> 'ok'))
 $$;
 comment on function monitoring.incident_surroundings_json(uuid) is
-  'What is around an incident: what discovery found different about its job since that last succeeded, and which other incidents are open.';
+  'What is around an incident: what discovery found different about its job since that last succeeded, which other incidents are open, and since when its project cannot be read.';
 
 create or replace function monitoring.delivery_incidents_json(p_delivery_id uuid) returns jsonb
 language sql

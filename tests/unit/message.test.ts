@@ -69,7 +69,11 @@ Deno.test("an alert tells what changed before it and what else is open, however 
     fields["Also open"],
     "rm password=*** (never ran) and 2 more in smoothed; 1 incident in other projects",
   );
-  const alone = { changes: [], names: [], here: 0, elsewhere: 0 };
+  const alone = { changes: [], names: [], here: 0, elsewhere: 0, unreadSince: "2026-11-21T12:30:12Z" };
+  assert.equal(
+    fieldsOf(compose("opened", [incident({ surroundings: alone })]))["Project last read"],
+    "2026-11-21 12:30:12 UTC (17 min ago)",
+  );
   assert.equal("Also open" in fieldsOf(compose("opened", [incident({ surroundings: alone })])), false);
   const over = { resolvedAt: "2026-11-21T12:58:00Z", resolution: "recovered" };
   assert.equal("Also open" in fieldsOf(compose("resolved", [incident({ surroundings, ...over })])), false);
