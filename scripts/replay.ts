@@ -181,7 +181,7 @@ function factsAt(
       const run = history.runs[runId - 1];
       return run === undefined ? [] : [seenAt(run, now)];
     }),
-    sessions: [],
+    sessions: null,
     successChecks: [],
     cursor: until === 0 ? null : until,
     reading: knowledge.version === 0 ? "first" : "next",

@@ -210,7 +210,10 @@ async function testRunbook(t: Deno.TestContext, house: House): Promise<void> {
   }
 }
 
-/** Something to find for every query: a stale heartbeat that was told, one long gone, calls and runs of our own schedules. */
+/**
+ * Something to find for every query: a stale heartbeat that was told, one long gone, calls and runs of our own schedules,
+ * an edge function that threw, a webhook that was asked.
+ */
 async function prepare(house: House): Promise<void> {
   const { hub, info } = house;
   const admin = client(info.projects.find(({ name }) => name === "thordata")?.admin_db_url ?? "");
@@ -227,6 +230,14 @@ async function prepare(house: House): Promise<void> {
       ('long_gone', now() - interval '31 days', now() - interval '91 days')`;
   assert.deepEqual(await judged(house, "nightly_backup"), ["missed", "missed"]);
   assert.equal((await alertsAbout(house, "nightly_backup")).length, 1);
+  await hub`
+    select monitoring.record_executions('smoothed', jsonb_build_array(jsonb_build_object(
+      'id', gen_random_uuid(), 'function_name', 'sync-leads', 'status', 'failed', 'started_at', now(),
+      'ended_at', now(), 'duration_ms', 12, 'error_name', 'TypeError', 'error_message', 'no leads')))`;
+  await hub`
+    insert into job_inventory (project_name, job_type, job_name, health_check_url)
+    values ('smoothed', 'webhook', 'crm_hook', 'https://10.0.0.1/health')`;
+  await call(house, "check-edge-functions");
   await hub`select monitoring.invoke_edge_function('cron-healthcheck', '{"source": "cron"}')`;
   await waitFor(async () => (await hub`select from net._http_response where status_code = 202`)[0], {
     what: "the answer to a call by pg_net",

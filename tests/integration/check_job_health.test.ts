@@ -212,3 +212,45 @@ Deno.test("what changed is in the answer of a check, and told once where alert_o
     { job_name: "gone", ...common, summary: 'it vanished from its project (its schedule was "0 * * * *")' },
   ]);
 });
+
+Deno.test("runs that overrun, a run far slower than usual and a schedule that cannot be read are told, low or as outage", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  const overrunning = await addJob(smoothed, { name: "overruns", schedule: "* * * * *" });
+  for (const startedSecondsAgo of [300, 200, 100]) {
+    await addRun(smoothed, overrunning, { startedSecondsAgo, seconds: 95 });
+  }
+  const slow = await addJob(smoothed, { name: "slow" });
+  for (let hoursAgo = 24; hoursAgo > 0; hoursAgo--) await addRun(smoothed, slow, atSlot(hoursAgo));
+  await addRun(smoothed, slow, { ...atSlot(0), startedSecondsAgo: secondsIntoHour() + 600, seconds: 590 });
+  await addJob(smoothed, { name: "unreadable", schedule: "61 * * * *" });
+  await check(hub, { smoothed: smoothed.url });
+  const incidents = await hub.sql`
+    select j.job_name, i.code, i.severity, i.summary
+    from incidents i join job_inventory j on j.id = i.job_inventory_id where i.code <> 'missed' order by j.job_name`;
+  assert.deepEqual(incidents.map(({ job_name, code, severity }) => [job_name, code, severity]), [
+    ["overruns", "overrun", "low"],
+    ["slow", "slow", "low"],
+    ["unreadable", "schedule_invalid", "important"],
+  ]);
+  assert.match(incidents[0]?.summary, /runs take 1 min 35 s and more, and are due every 1 min/);
+  assert.match(incidents[2]?.summary, /minute must be 0 to 59/);
+});
+
+Deno.test("a clock far from the hub's makes jobs unknown, told once", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  await addRun(smoothed, await addJob(smoothed), atSlot(30));
+  const deps = {
+    sql: hub.sql,
+    config: configFor(hub, { smoothed: smoothed.url }),
+    clock: () => new Date(Date.now() + 10 * 60_000),
+    log: recordingLog(),
+  };
+  const report = await runCheck(deps, triggerInput.parse({}));
+  assert.deepEqual([report.unknown, report.missed, report.incidents_opened], [1, 0, 1]);
+  const [incident] = await hub.sql`select code, severity from incidents`;
+  assert.deepEqual({ ...incident }, { code: "clock_off", severity: "important" });
+});

@@ -6,7 +6,7 @@ import {
   settleDelivery,
   storeRendered,
 } from "../../supabase/functions/_shared/hub/deliveries.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "../support/endpoint.ts";
 import { watchSql } from "../support/watched_sql.ts";
 import { addDiscord, addIncident, addTelegram, makeDue, onStage, owe, row } from "../support/outbox.ts";
 
@@ -232,6 +232,31 @@ Deno.test("send-alert delivers what is owed, once, to each vendor", () =>
     }
     assert.equal((await stage.run()).deliveries.length, 0);
     assert.equal(stage.sink.deliveries().length, 2);
+  }));
+
+Deno.test("an alert tells what changed since the last success, and what else is open", () =>
+  onStage(async (stage) => {
+    const id = await addIncident(stage);
+    const [job] = await stage.sql`select job_inventory_id as id from incidents where id = ${id}`;
+    await stage.sql`insert into job_state (job_inventory_id, status, last_success_at)
+                    values (${job?.id}, 'failed', now() - interval '1 hour')`;
+    await stage.sql`
+      insert into inventory_changes (job_inventory_id, project_name, job_type, job_name, change, old_value, noticed_at)
+      select ${job?.id}, 'smoothed', 'pg_cron', 'x', change, '0 * * * *', now() - before
+      from (values ('schedule', interval '10 minutes'), ('command', interval '2 hours'), ('job_id', '1 minute'))
+           as changes (change, before)`;
+    for (let index = 0; index < 7; index++) await addIncident(stage, { code: "missed" });
+    await addIncident(stage, { project_name: "scraping" });
+    await addIncident(stage, { severity: "info" });
+    await addIncident(stage, { resolved_at: new Date(), resolution: "recovered" });
+    await owe(stage, [id], { config: await addDiscord(stage) });
+    await stage.run();
+    const text = stage.sink.deliveries()[0]?.text ?? "";
+    assert.match(text, /Changed since then: schedule \(was 0 \* \* \* \*\), noticed \d{4}-\S+ \S+ UTC\n/);
+    assert.match(
+      text,
+      /Also open: (job_\d+ \(missed\)(, )?){5} and 2 more in smoothed; 1 incident in other projects/,
+    );
   }));
 
 Deno.test("one delivery tells of many incidents", () =>
@@ -565,7 +590,7 @@ Deno.test("what a vendor wants instead is sent at the next attempt when there is
 Deno.test("an attempt whose connection was refused leaves no doubt: nobody has the message", () =>
   onStage(async (stage) => {
     await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
-    const elsewhere: typeof fetch = (_, init) => fetch(`http://127.0.0.1:${freePort()}/`, init);
+    const elsewhere: typeof fetch = (_, init) => fetch(`http://${REFUSING_HOST}/`, init);
     await stage.run({}, { fetch: elsewhere });
     const [found] = await stage.sql`select attempts, uncertain_attempts as uncertain from alert_deliveries`;
     assert.deepEqual({ ...found }, { attempts: 1, uncertain: 0 });

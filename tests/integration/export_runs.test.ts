@@ -12,7 +12,7 @@ interface World {
   db: TestDatabase;
   otlp: FakeOtlp;
   sentry: FakeWatchdogs;
-  export(env?: Record<string, string>): ReturnType<typeof runExport>;
+  export(env?: Record<string, string>, dryRun?: true): ReturnType<typeof runExport>;
   env: { OTLP_ENDPOINT: string; OTLP_HEADERS: string };
   dsn: { SENTRY_DSN: string };
 }
@@ -40,8 +40,11 @@ async function world(db: TestDatabase): Promise<World> {
     sentry,
     env,
     dsn: { SENTRY_DSN: `https://${sentry.publicKey}@sentry.example.com${sentry.dsnPath}` },
-    export: (secrets = env) =>
-      runExport({ sql: db.sql, config: configFor(db, {}, secrets), log: recordingLog(), fetch }),
+    export: (secrets = env, dryRun) =>
+      runExport(
+        { sql: db.sql, config: configFor(db, {}, secrets), log: recordingLog(), fetch },
+        { dry_run: dryRun === true },
+      ),
   };
 }
 
@@ -199,6 +202,16 @@ Deno.test("Sentry hears how the last run of each wanted job went, with its sched
   await logged(db, "purge", 0);
   await logged(db, "sync_leads", 0);
   assert.equal((await run(dsn)).exports[0]?.sent, 2);
+});
+
+Deno.test("a dry run says what waits and sends nothing", async () => {
+  await using db = await testDatabase("hub");
+  const { otlp, export: run, env, dsn } = await world(db);
+  await run({ ...env, ...dsn });
+  await logged(db, "sync_leads", 0);
+  const { exports } = await run({ ...env, ...dsn }, true);
+  assert.deepEqual(exports.map(({ waiting, sent }) => [waiting, sent]), [[1, 0], [0, 0]]);
+  assert.equal(otlp.taken.length, 0);
 });
 
 Deno.test("where neither is set up, nothing is wanted", async () => {

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
 import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
 import { routeAlerts } from "../../scripts/local/hub_settings.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "../support/endpoint.ts";
 import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import { annotations } from "../../scripts/monitor/annotate_job.ts";
@@ -173,7 +173,7 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
         );
       const own = await hub.sql`select job_name from monitoring.schedules order by job_name`;
       assert.deepEqual(said("fail").filter((line) => !line.startsWith("runs")), [
-        ...own.map(({ job_name }) => `schedules: ${job_name} is not scheduled`),
+        `schedules: ${own.map(({ job_name }) => job_name).join(", ")} are not scheduled`,
         "schedules: The Vault has no project_url: the schedules call nobody",
         "schedules: The Vault has no monitor_secret_key: the schedules are refused",
       ]);
@@ -196,6 +196,21 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       await hub.sql`update alert_config set bot_token = 'env:TELEGRAM_BOT_TOKEN' where channel = 'telegram'`;
       assert.doesNotMatch(JSON.stringify(report), /sb_secret_monitor|discord\.com|webhooks\//);
     });
+
+    await t.step(
+      "doctor() finds that the functions refuse the key of the schedules, and never tells it",
+      async () => {
+        await hub.sql`select vault.create_secret('sb_secret_stale', 'monitor_secret_key')`;
+        const schedules = async () =>
+          JSON.stringify((await monitor.doctor()).findings.filter(({ area }) => area === "schedules"));
+        assert.match(await schedules(), /The functions refuse the key that the schedules call them with/);
+        assert.doesNotMatch(await schedules(), /sb_secret_stale/);
+        await hub.sql`
+        select vault.update_secret((select id from vault.secrets where name = 'monitor_secret_key'), ${KEYS.monitor})`;
+        assert.match(await schedules(), /The functions take the key that the schedules call them with/);
+        await hub.sql`delete from vault.secrets where name = 'monitor_secret_key'`;
+      },
+    );
 
     await t.step("the command line tells the same by exit code and JSON", async () => {
       const run = (...args: string[]) => runScript(hub, gateway.url, args);
@@ -432,11 +447,10 @@ Deno.test("a resolved incident is listed with how it ended, and the states of it
 });
 
 Deno.test("a hub or functions that do not answer are named, with where the connection was read from", async () => {
-  const [api, database] = [freePort(), freePort()];
   await using monitor = new MonitoringAPI({
-    url: `http://127.0.0.1:${api}`,
+    url: `http://${REFUSING_HOST}`,
     secretKey: KEYS.monitor,
-    hubDatabaseUrl: `postgresql://u:geheim@127.0.0.1:${database}/postgres`,
+    hubDatabaseUrl: `postgresql://u:geheim@${REFUSING_HOST}/postgres`,
     caCert: null,
     origin: { kind: "given", text: "a test" },
   });
@@ -444,7 +458,7 @@ Deno.test("a hub or functions that do not answer are named, with where the conne
   assert.equal(ok, false);
   assert.equal(
     functions.error?.message,
-    `Cannot call "send-alert" at http://127.0.0.1:${api}: connection refused; is it up?`,
+    `Cannot call "send-alert" at http://${REFUSING_HOST}: connection refused; is it up?`,
   );
   assert.match(hub.error?.message ?? "", /in the hub's database: connection refused/);
   assert.doesNotMatch(JSON.stringify([functions, hub]), /geheim/);

@@ -43,7 +43,7 @@ export function lookAt(world: World, knowledge: HubKnowledge, limits: LookLimits
     })),
     runs: runs.map(shown),
     reread: reread.map(shown),
-    sessions: [],
+    sessions: null,
     successChecks: successChecks(world, knowledge, [...runs, ...reread]),
     cursor: complete ? maxRunId : runs.at(-1)?.runId ?? null,
     reading: cursor === null ? "first" : restored ? "restored" : "next",

@@ -54,6 +54,11 @@ export async function exportCheckIns(deps: ExportDeps, token: string): Promise<E
   return done;
 }
 
+/** Check-ins that the next call would send. */
+export async function countCheckIns({ sql }: ExportDeps): Promise<number> {
+  return (await readCheckIns(sql, LIMIT)).checkIns.length;
+}
+
 type Answer = { kind: "sent" } | { kind: "refused"; error: string } | { kind: "later"; error: string };
 
 async function send(

@@ -16,9 +16,9 @@ export default serveFunction({
         functionName: "export-runs",
         source: input.source,
         requestId,
-        noted: true,
+        noted: !input.dry_run,
       },
-      (sql) => runExport({ sql, config, log }),
+      (sql) => runExport({ sql, config, log }, input),
       exportEnding,
     );
   },

@@ -1,16 +1,18 @@
 /** The line: what nobody was told of → as spans, as check-ins → sent → the cursor moves. Each exporter fails alone. */
 import type postgres from "postgres";
+import type { z } from "zod";
 import type { Config } from "../_shared/config.ts";
 import { describeError } from "../_shared/errors.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { type Exporter, withLease } from "../_shared/hub/exports.ts";
 import { triggerInput } from "../_shared/http/trigger.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
-import { exportCheckIns } from "./check_ins.ts";
-import { exportTraces } from "./traces.ts";
+import { countCheckIns, exportCheckIns } from "./check_ins.ts";
+import { countTraces, exportTraces } from "./traces.ts";
 
 /** What a caller may ask. */
-export const exportInput = triggerInput.pick({ source: true });
+export const exportInput = triggerInput.pick({ source: true, dry_run: true });
+export type ExportInput = z.infer<typeof exportInput>;
 
 /** What an export needs of the world. */
 export interface ExportDeps {
@@ -34,6 +36,8 @@ export interface ExportReport extends Exported {
   exporter: Exporter;
   /** Another call exports at the moment. */
   busy: boolean;
+  /** In a dry run: what the first request, or the first check-ins, would hold. */
+  waiting?: number;
 }
 
 /** The answer of an export. */
@@ -50,25 +54,33 @@ const EXPORTERS: readonly {
   name: Exporter;
   variable: string;
   run(deps: ExportDeps, token: string): Promise<Exported>;
+  waiting(deps: ExportDeps): Promise<number>;
 }[] = [
-  { name: "traces", variable: "OTLP_ENDPOINT", run: exportTraces },
-  { name: "check_ins", variable: "SENTRY_DSN", run: exportCheckIns },
+  { name: "traces", variable: "OTLP_ENDPOINT", run: exportTraces, waiting: countTraces },
+  { name: "check_ins", variable: "SENTRY_DSN", run: exportCheckIns, waiting: countCheckIns },
 ];
 
-/** Exports what there is. */
-export async function runExport(deps: ExportDeps): Promise<ExportsReport> {
+/** Exports what there is; a dry run only looks. */
+export async function runExport(
+  deps: ExportDeps,
+  input: Pick<ExportInput, "dry_run">,
+): Promise<ExportsReport> {
   const wanted = EXPORTERS.filter(({ variable }) => deps.config.secret(variable) !== undefined);
   const exports: ExportReport[] = [];
   // one after the other: they share a connection, and nobody waits for them
-  for (const { name, run } of wanted) {
-    const done = await withLease(deps.sql, name, (token) => run(deps, token)).catch((error): Exported => {
+  for (const { name, run, waiting } of wanted) {
+    const look = async () => ({ ...NOTHING, waiting: await waiting(deps) });
+    const work = input.dry_run ? look() : withLease(deps.sql, name, (token) => run(deps, token));
+    const done = await work.catch((error): Exported => {
       deps.log.error("not exported", { exporter: name, ...failureFields(error) });
-      return { sent: 0, refused: 0, error: describeError(error).message };
+      return { ...NOTHING, error: describeError(error).message };
     });
-    exports.push({ exporter: name, busy: done === null, ...done ?? { sent: 0, refused: 0, error: null } });
+    exports.push({ exporter: name, busy: done === null, ...done ?? NOTHING });
   }
   return { exports };
 }
+
+const NOTHING: Exported = { sent: 0, refused: 0, error: null };
 
 /** What to note of it. */
 export function exportEnding({ exports }: ExportsReport): CheckRunEnd {

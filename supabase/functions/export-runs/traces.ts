@@ -42,6 +42,12 @@ export async function exportTraces(deps: ExportDeps, token: string): Promise<Exp
   return done;
 }
 
+/** Spans that the next request would hold. */
+export async function countTraces({ sql }: ExportDeps): Promise<number> {
+  const { runs, incidents } = await readTraces(sql, BATCH);
+  return runs.length + incidents.length;
+}
+
 interface Place {
   url: string;
   headers: Record<string, string>;
