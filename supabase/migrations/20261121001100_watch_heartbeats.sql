@@ -55,6 +55,19 @@ create trigger job_heartbeats_tidy_text before insert or update of project_name,
 create trigger job_heartbeats_time_zone before insert or update of time_zone on public.job_heartbeats
   for each row execute function monitoring.check_time_zone('time_zone');
 
+create function monitoring.bound_last_run() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  new.last_run_at := now();
+  return new;
+end
+$$;
+comment on function monitoring.bound_last_run() is 'Trigger: a clock that is ahead does not make a job well for days to come.';
+create trigger job_heartbeats_bound_last_run before insert or update of last_run_at on public.job_heartbeats
+  for each row when (new.last_run_at > now() and isfinite(new.last_run_at)) execute function monitoring.bound_last_run();
+
 create function public.update_job_heartbeat(
   p_job_name text,
   p_status text default 'healthy',

@@ -180,6 +180,21 @@ Deno.test("an end without an id ends the one run that goes on, and none of sever
   assert.equal(await open(), 2);
 });
 
+Deno.test("a job that says it ran in days to come has run now", async () => {
+  await using hub = await testDatabase("hub");
+  await hub
+    .sql`insert into job_heartbeats (job_name, last_run_at) values ('ahead', now() + interval '10 days')`;
+  await hub
+    .sql`insert into job_heartbeats (job_name, last_run_at) values ('behind', now() - interval '2 days')`;
+  await hub
+    .sql`update job_heartbeats set last_run_at = last_run_at + interval '20 days' where job_name = 'ahead'`;
+  const rows = await hub.sql`
+    select job_name, last_run_at between now() - interval '1 minute' and now() as now from job_heartbeats order by 1`;
+  assert.deepEqual(rows.map((row) => Object.values(row)), [["ahead", true], ["behind", false]]);
+  const pings = await hub.sql`select bool_and(received_at <= now()) as past from monitoring.heartbeat_pings`;
+  assert.equal(pings[0]?.past, true);
+});
+
 Deno.test("infinity is no instant at which a job ran or an alert was sent", async () => {
   await using hub = await testDatabase("hub");
   await hub.sql`select update_job_heartbeat('import')`;
