@@ -382,6 +382,12 @@ export class MonitoringAPI implements AsyncDisposable {
       connection: await this.testConnection(),
       audit: () => this.auditAllProjects({ dryRun: true }),
       preview: () => this.#call("send-alert", { source: SOURCE, dry_run: true }, deliveryAnswer),
+      previewAs: (secretKey) =>
+        createFunctionCaller({ ...this.#connection, secretKey })(
+          "send-alert",
+          { source: SOURCE, dry_run: true },
+          deliveryAnswer,
+        ),
     });
   }
 

@@ -1,12 +1,12 @@
 /** The doctor: what keeps an alert from arriving, a line each, with what to do about it. */
 import type { AlertRoute } from "../../supabase/functions/_shared/domain/delivery.ts";
 import type { Severity } from "../../supabase/functions/_shared/domain/job.ts";
-import { nameOfRow, routeAlert } from "../../supabase/functions/_shared/rules/routing.ts";
+import { nameOfRow, routeNews } from "../../supabase/functions/_shared/rules/routing.ts";
 import { formatDuration } from "../../supabase/functions/_shared/rules/text.ts";
 import { MIGRATIONS_DIR } from "../local/repository.ts";
 import type { ConnectionReport } from "../monitoring_api.ts";
 import type { AuditReport, DeliveryAnswer, ProjectAudit } from "./answers.ts";
-import { type DoctorFacts, readFacts } from "./doctor_facts.ts";
+import { type DoctorFacts, readFacts, readScheduleKey } from "./doctor_facts.ts";
 import { MonitorError } from "./errors.ts";
 import { task } from "./help.ts";
 import type { Hub } from "./hub_client.ts";
@@ -42,6 +42,8 @@ export interface Examined {
   audit(): Promise<AuditReport>;
   /** Decides what would be sent and sends nothing. */
   preview(): Promise<DeliveryAnswer>;
+  /** The same, called with the key that the schedules use. */
+  previewAs(secretKey: string): Promise<DeliveryAnswer>;
 }
 
 const MINUTE_MS = 60_000;
@@ -78,7 +80,8 @@ const CALLS: Readonly<Record<string, string>> = {
 const SHOWN_JOBS = 10;
 
 /** Looks at everything; what cannot be looked at is a finding too. */
-export async function examine({ hub, connection, audit, preview }: Examined): Promise<DoctorReport> {
+export async function examine(examined: Examined): Promise<DoctorReport> {
+  const { hub, connection, audit, preview } = examined;
   const findings = [...judgeConnection(connection)];
   const facts = connection.hub.ok ? await attempt("schema", () => readFacts(hub)) : null;
   const answer = connection.functions.ok ? await attempt("alerts", preview) : null;
@@ -88,6 +91,7 @@ export async function examine({ hub, connection, audit, preview }: Examined): Pr
   if (facts?.value) {
     const known = facts.value;
     findings.push(...judgeSchema(known, expected), ...judgeSchedules(known), ...judgeRuns(known));
+    findings.push(...await judgeKey(known, examined));
     findings.push(...judgeAlerts(known, answer?.value ?? null), ...judgeOutbox(known), ...judgeJobs(known));
   }
   if (audited?.value) findings.push(...judgeProjects(audited.value.projects, facts?.value ?? null));
@@ -179,14 +183,16 @@ export function judgeSchema(
 /** Whether the monitor's own jobs run, and can call the functions. */
 export function judgeSchedules({ schedules, has_url, has_key }: DoctorFacts): Finding[] {
   const words = {
-    paused: "is paused",
-    other: "differs from monitoring.schedules",
-    missing: "is not scheduled",
-  };
-  const off = schedules.filter(({ state }) => state !== "on");
-  const findings = off.map(({ job_name, state }) =>
-    fail("schedules", `${job_name} ${words[state as keyof typeof words]}`, ENABLE)
-  );
+    paused: ["is paused", "are paused"],
+    other: ["differs from monitoring.schedules", "differ from monitoring.schedules"],
+    missing: ["is not scheduled", "are not scheduled"],
+  } as const;
+  const off = Map.groupBy(schedules.filter(({ state }) => state !== "on"), ({ state }) => state);
+  const findings = [...off].map(([state, jobs]) => {
+    const [one, many] = words[state as keyof typeof words];
+    const names = jobs.map(({ job_name }) => job_name).join(", ");
+    return fail("schedules", `${names} ${jobs.length === 1 ? one : many}`, ENABLE);
+  });
   if (!has_url) {
     const remedy = "select vault.create_secret('https://<ref>.supabase.co', 'project_url');";
     findings.push(fail("schedules", "The Vault has no project_url: the schedules call nobody", remedy));
@@ -200,6 +206,26 @@ export function judgeSchedules({ schedules, has_url, has_key }: DoctorFacts): Fi
   if (findings.length > 0) return findings;
   return [ok("schedules", `On: ${schedules.map(({ job_name }) => job_name).join(", ")}`)];
 }
+
+/** Whether the functions take the key that the schedules call them with. */
+async function judgeKey(
+  { has_key }: DoctorFacts,
+  { hub, connection, previewAs }: Examined,
+): Promise<Finding[]> {
+  if (!has_key || !connection.functions.ok) return [];
+  try {
+    await previewAs(await readScheduleKey(hub));
+  } catch (error) {
+    if (!(error instanceof MonitorError)) throw error;
+    // what else goes wrong does so with the caller's own key too, and is said there
+    if (error.code !== "unauthorized") return [];
+    return [fail("schedules", "The functions refuse the key that the schedules call them with", NEW_KEY)];
+  }
+  return [ok("schedules", "The functions take the key that the schedules call them with")];
+}
+
+const NEW_KEY =
+  "select vault.update_secret((select id from vault.secrets where name = 'monitor_secret_key'), 'sb_secret_…');";
 
 /** Whether the functions have run lately, to the end. */
 export function judgeRuns(
@@ -224,7 +250,8 @@ export function judgeRuns(
       findings.push(warn("runs", `${name} is late: it ran ${formatDuration(began)} ago`, ENABLE));
     } else if (known.last_status !== "complete") {
       const why = known.last_error === null ? "" : `: ${known.last_error}`;
-      findings.push(warn("runs", `${name}: the last run was ${known.last_status}${why}`, null));
+      const how = known.last_status === "failed" ? "failed" : `was ${known.last_status}`;
+      findings.push(warn("runs", `${name}: the last run ${how}${why}`, null));
     } else findings.push(ok("runs", `${name} ran ${formatDuration(began)} ago`));
     const { died } = known;
     if (died > 0) {
@@ -335,6 +362,7 @@ function judgeRow(route: AlertRoute, faults: readonly string[], now: string): Fi
     return [fail("alerts", `Row ${name}: nothing gets through: ${dead.reason}`, remedy)];
   }
   if (faults.some((fault) => fault.startsWith(`Row ${name} `))) return [];
+  if (route.events.length === 0) return [ok("alerts", `Row ${name} gets reports and no alerts`)];
   const what = criticality === "all" ? "all alerts" : `${criticality} alerts`;
   const least = minSeverity === null ? "" : `, ${minSeverity} or graver`;
   const of = projectName === null ? "" : ` of ${projectName}`;
@@ -360,7 +388,7 @@ function judgeCoverage(routes: readonly AlertRoute[], { projects }: DoctorFacts)
   const severities: readonly Severity[] = ["critical", "important", "low"];
   const findings = severities.flatMap((severity) => {
     const untold = names.filter((projectName) =>
-      routeAlert({ severity, projectName, alertChannel: null }, routes).length === 0
+      routeNews({ severity, projectName, alertChannel: null, event: "opened" }, routes).length === 0
     );
     if (untold.length === 0) return [];
     const where = untold.length === names.length ? "" : ` of ${untold.join(", ")}`;

@@ -159,3 +159,14 @@ async function readMigrations(hub: Hub): Promise<string[]> {
   );
   return rows.map(({ version }) => version);
 }
+
+/** The key with which the schedules call the functions, to try it: never shown. */
+export async function readScheduleKey(hub: Hub): Promise<string> {
+  const [row] = await hub.rows(
+    "read the schedules' key",
+    z.object({ key: z.string() }),
+    (sql) =>
+      sql`select btrim(decrypted_secret) as key from vault.decrypted_secrets where name = 'monitor_secret_key'`,
+  );
+  return row?.key ?? "";
+}

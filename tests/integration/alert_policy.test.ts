@@ -586,6 +586,16 @@ Deno.test("a bad row of alert_config is refused with a sentence, or named in the
       [`repeat_minutes = 2`, /repeat_minutes is 0 \(no reminders\) or 5 to 43200/],
       [`only_escalations = true`, /only_escalations needs escalation_minutes/],
       [`project_name = ' '`, /project_name is not empty/],
+      [
+        `criticality = 'low', min_severity = 'critical'`,
+        /min_severity is not graver than criticality/,
+      ],
+      [
+        `criticality = 'low', escalation_minutes = 30`,
+        /escalation_minutes needs criticality critical or all/,
+      ],
+      [`quiet_from = '00:00', quiet_until = '24:00'`, /are whole minutes before 24:00/],
+      [`quiet_from = '22:00:30', quiet_until = '22:00'`, /are whole minutes before 24:00/],
     ];
     for (const [change, expected] of mistakes) {
       await assert.rejects(
@@ -599,6 +609,7 @@ Deno.test("a bad row of alert_config is refused with a sentence, or named in the
     );
     await stage.sql`update alert_config set project_name = 'smothed'`;
     await addDiscord(stage, { name: "no secret", webhook_url: "env:NOT_SET" });
+    await addDiscord(stage, { name: "inside", webhook_url: "https://10.0.0.7/api/webhooks/1/a" });
     await fail(stage, ["sync"]);
     await stage.sql`update job_inventory set alert_channel = 'team-x'`;
     const { config_faults } = await stage.run();
@@ -606,6 +617,7 @@ Deno.test("a bad row of alert_config is refused with a sentence, or named in the
       'job_inventory.alert_channel "team-x" names no enabled row of alert_config',
       'alert_config.project_name "smothed" names no project',
       'Row "no secret" (discord) of alert_config: Cannot resolve "env:NOT_SET": there is no function secret of that name',
+      'Row "inside" (discord) of alert_config: Cannot send to host "10.0.0.7": it is not on the public internet',
     ]);
   }));
 

@@ -234,6 +234,31 @@ Deno.test("send-alert delivers what is owed, once, to each vendor", () =>
     assert.equal(stage.sink.deliveries().length, 2);
   }));
 
+Deno.test("an alert tells what changed since the last success, and what else is open", () =>
+  onStage(async (stage) => {
+    const id = await addIncident(stage);
+    const [job] = await stage.sql`select job_inventory_id as id from incidents where id = ${id}`;
+    await stage.sql`insert into job_state (job_inventory_id, status, last_success_at)
+                    values (${job?.id}, 'failed', now() - interval '1 hour')`;
+    await stage.sql`
+      insert into inventory_changes (job_inventory_id, project_name, job_type, job_name, change, old_value, noticed_at)
+      select ${job?.id}, 'smoothed', 'pg_cron', 'x', change, '0 * * * *', now() - before
+      from (values ('schedule', interval '10 minutes'), ('command', interval '2 hours'), ('job_id', '1 minute'))
+           as changes (change, before)`;
+    for (let index = 0; index < 7; index++) await addIncident(stage, { code: "missed" });
+    await addIncident(stage, { project_name: "scraping" });
+    await addIncident(stage, { severity: "info" });
+    await addIncident(stage, { resolved_at: new Date(), resolution: "recovered" });
+    await owe(stage, [id], { config: await addDiscord(stage) });
+    await stage.run();
+    const text = stage.sink.deliveries()[0]?.text ?? "";
+    assert.match(text, /Changed since then: schedule \(was 0 \* \* \* \*\), noticed \d{4}-\S+ \S+ UTC\n/);
+    assert.match(
+      text,
+      /Also open: (job_\d+ \(missed\)(, )?){5} and 2 more in smoothed; 1 incident in other projects/,
+    );
+  }));
+
 Deno.test("one delivery tells of many incidents", () =>
   onStage(async (stage) => {
     const incidents = [];

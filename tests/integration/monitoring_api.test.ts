@@ -173,7 +173,7 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
         );
       const own = await hub.sql`select job_name from monitoring.schedules order by job_name`;
       assert.deepEqual(said("fail").filter((line) => !line.startsWith("runs")), [
-        ...own.map(({ job_name }) => `schedules: ${job_name} is not scheduled`),
+        `schedules: ${own.map(({ job_name }) => job_name).join(", ")} are not scheduled`,
         "schedules: The Vault has no project_url: the schedules call nobody",
         "schedules: The Vault has no monitor_secret_key: the schedules are refused",
       ]);
@@ -196,6 +196,21 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       await hub.sql`update alert_config set bot_token = 'env:TELEGRAM_BOT_TOKEN' where channel = 'telegram'`;
       assert.doesNotMatch(JSON.stringify(report), /sb_secret_monitor|discord\.com|webhooks\//);
     });
+
+    await t.step(
+      "doctor() finds that the functions refuse the key of the schedules, and never tells it",
+      async () => {
+        await hub.sql`select vault.create_secret('sb_secret_stale', 'monitor_secret_key')`;
+        const schedules = async () =>
+          JSON.stringify((await monitor.doctor()).findings.filter(({ area }) => area === "schedules"));
+        assert.match(await schedules(), /The functions refuse the key that the schedules call them with/);
+        assert.doesNotMatch(await schedules(), /sb_secret_stale/);
+        await hub.sql`
+        select vault.update_secret((select id from vault.secrets where name = 'monitor_secret_key'), ${KEYS.monitor})`;
+        assert.match(await schedules(), /The functions take the key that the schedules call them with/);
+        await hub.sql`delete from vault.secrets where name = 'monitor_secret_key'`;
+      },
+    );
 
     await t.step("the command line tells the same by exit code and JSON", async () => {
       const run = (...args: string[]) => runScript(hub, gateway.url, args);

@@ -221,8 +221,25 @@ Deno.test("a project that cannot be read opens an incident of the project and ju
   const incident = only(unread.observations.incidents ?? []);
   assert.ok(incident.action === "open");
   assert.deepEqual([incident.subjectKind, incident.code], ["project", "unreachable"]);
+  assert.deepEqual(incident.detail.facts, [{ label: "Jobs that nobody can judge", value: "1" }]);
   assert.deepEqual(unread.jobs.map(({ status }) => status), ["unknown"]);
   assert.equal(unread.observations.runs, undefined);
+});
+
+Deno.test("an unreadable project's incident names the critical jobs that nobody can judge", () => {
+  const jobs = Array.from({ length: 40 }, (_, index) =>
+    inventoryJob({
+      id: `id ${index}`,
+      jobName: `job_${String(index).padStart(2, "0")}`,
+      criticality: index < 14 ? "critical" : null,
+      active: index !== 39,
+    }));
+  const unread = evaluateUnreadable(SMOOTHED, { code: "unreachable", message: "down" }, knowledge({ jobs }));
+  const incident = only(unread.observations.incidents ?? []);
+  assert.ok(incident.action === "open");
+  assert.equal(incident.severity, "critical");
+  const first = Array.from({ length: 12 }, (_, index) => `job_${String(index).padStart(2, "0")}`).join(", ");
+  assert.equal(incident.detail.facts?.[0]?.value, `39, critical: ${first} and 2 more`);
 });
 
 Deno.test("a project that can be read again ends its incident", () => {

@@ -31,6 +31,54 @@ Deno.test("an alert of a failed run tells when it ran, the last success, schedul
   });
 });
 
+Deno.test("an alert tells how long the run took against what is usual, where that says anything", () => {
+  const runs = (seconds: readonly number[]) =>
+    seconds.map((took, index) => ({
+      runId: index,
+      status: index === seconds.length - 1 ? "failed" as const : "success" as const,
+      startedAt: `2026-11-21T12:${10 + index}:00Z`,
+      endedAt: new Date(Date.UTC(2026, 10, 21, 12, 10 + index) + took * 1000).toISOString(),
+    }));
+  const took = (seconds: readonly number[]) => {
+    const recentRuns = runs(seconds);
+    const lastRunAt = recentRuns.at(-1)?.startedAt ?? null;
+    return fieldsOf(compose("opened", [incident({ detail: { recentRuns, lastRunAt } })]))["Took"];
+  };
+  assert.equal(took([2, 4, 3, 120]), "2 min (usually 3 s)");
+  assert.equal(took([0.2, 0.1, 0.3, 60]), "1 min (usually less than 1 s)");
+  assert.equal(took([20, 60]), "1 min");
+  assert.equal(took([0.2, 0.1, 0.3, 0.2]), undefined);
+  assert.equal(took([]), undefined);
+});
+
+Deno.test("an alert tells what changed before it and what else is open, however that is written", () => {
+  const surroundings = {
+    changes: [
+      { change: "schedule", oldValue: "0 * * * *\n", noticedAt: "2026-11-21T12:40:00Z" },
+      { change: "command", oldValue: null, noticedAt: "not a time" },
+    ],
+    names: [{ name: "rm password=hunter2secret", code: "never_ran" }],
+    ...{ here: 3, elsewhere: 1 },
+  };
+  const fields = fieldsOf(compose("opened", [incident({ surroundings })]));
+  assert.equal(
+    fields["Changed since then"],
+    "schedule (was 0 * * * *), noticed 2026-11-21 12:40 UTC; command",
+  );
+  assert.equal(
+    fields["Also open"],
+    "rm password=*** (never ran) and 2 more in smoothed; 1 incident in other projects",
+  );
+  const alone = { changes: [], names: [], here: 0, elsewhere: 0, unreadSince: "2026-11-21T12:30:12Z" };
+  assert.equal(
+    fieldsOf(compose("opened", [incident({ surroundings: alone })]))["Project last read"],
+    "2026-11-21 12:30:12 UTC (17 min ago)",
+  );
+  assert.equal("Also open" in fieldsOf(compose("opened", [incident({ surroundings: alone })])), false);
+  const over = { resolvedAt: "2026-11-21T12:58:00Z", resolution: "recovered" };
+  assert.equal("Also open" in fieldsOf(compose("resolved", [incident({ surroundings, ...over })])), false);
+});
+
 Deno.test("an alert of a metric names it, its number, what that means and its thresholds", () => {
   const graver = incident({
     subjectKind: "metric",
@@ -222,7 +270,11 @@ Deno.test("one message tells of many incidents: the worst first, then how many m
   assert.equal(message.fields[0]?.label, "MISSED: job_12");
   assert.equal(
     message.fields[0]?.value,
-    "The last run failed: ERROR: division by zero. Since 2026-11-21 12:46 UTC, 1 min 12 s ago. Owner: dana@acme.com.",
+    "Since 2026-11-21 12:46 UTC, 1 min 12 s ago. Owner: dana@acme.com.",
+  );
+  assert.equal(
+    message.cause,
+    "The same for each: The last run failed: ERROR: division by zero. The worst first, the others by name.",
   );
   assert.equal(message.fields.at(-1)?.label, "+ 5 more");
   assert.equal(message.incidentIds.length, 13);

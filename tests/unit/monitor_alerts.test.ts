@@ -347,6 +347,33 @@ Deno.test("doctor finds schedules that are off, and what they need that is missi
   ]);
 });
 
+Deno.test("doctor tells of all schedules that are off in one line, and of a last run that failed", () => {
+  const schedules = ["a", "b"].map((job_name) => ({
+    ...{ job_name, schedule: "* * * * *", state: "missing" as const },
+  }));
+  assert.deepEqual(found({ schedules }), ["fail: a, b are not scheduled"]);
+  const functions = hubFacts().functions.map((one) => ({
+    ...one,
+    ...one.function_name === "send-alert"
+      ? { last_status: "failed", last_error: "Discord answered 404" }
+      : {},
+  }));
+  assert.deepEqual(found({ functions }), ["warn: send-alert: the last run failed: Discord answered 404"]);
+});
+
+Deno.test("doctor finds that a row which gets reports alone, or ends alone, is told of no beginning", () => {
+  const [known] = hubFacts().routes;
+  assert.ok(known !== undefined && "route" in known);
+  const only = (events: ("opened" | "resolved")[]) => [{ route: { ...known.route, events } }];
+  for (const events of [[], ["resolved" as const]]) {
+    const routes = only(events);
+    assert.deepEqual(found({ routes }).filter((line) => line.startsWith("fail")), [
+      "fail: No enabled row takes critical alerts: they are kept and told to nobody",
+      "fail: No enabled row takes important alerts: they are kept and told to nobody",
+    ]);
+  }
+});
+
 Deno.test("doctor finds functions that are late, gone, failing or dying", () => {
   const changed = (over: Record<string, Partial<DoctorFacts["functions"][number]> | null>) =>
     hubFacts().functions.flatMap((one) => {

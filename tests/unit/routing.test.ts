@@ -226,3 +226,14 @@ Deno.test("fallbackRow() takes the first by priority that fits, and else any of 
   assert.equal(fallbackRow(alert, misfits, usable)?.id, "sooner, critical only");
   assert.equal(fallbackRow(alert, rows.filter(({ id }) => id === "dead"), usable), null);
 });
+
+Deno.test("a row without events is there for reports: no alert goes to it, whatever it takes or is called", () => {
+  const rows = [
+    row("reports", { name: "team", events: [] }),
+    row("alerts", { criticality: "low" }),
+  ];
+  const alert = { severity: "low", projectName: "smoothed", alertChannel: null } as const;
+  assert.deepEqual(routeAlert(alert, rows).map(({ id }) => id), ["alerts"]);
+  assert.deepEqual(routeAlert({ ...alert, alertChannel: "team" }, rows).map(({ id }) => id), ["alerts"]);
+  assert.deepEqual(routeAlert({ ...alert, severity: "critical" }, rows), []);
+});

@@ -39,6 +39,28 @@ Deno.test("an SMS is the verdict, the cause and the incident's first letters", (
   );
 });
 
+Deno.test("an SMS of several incidents names them where there is room, and else says where they stand", () => {
+  const many = (count: number) =>
+    smsOf(composeMessage({
+      event: "opened",
+      incidents: Array.from({ length: count }, (_, index) =>
+        incident({
+          severity: index === 0 ? "critical" : "important",
+          subjectId: String(index),
+          job: alertJob({ jobName: `sync_customer_${index}` }),
+        })),
+      now: NOW,
+    }));
+  assert.equal(
+    many(2),
+    "FAILED: 2 jobs in smoothed - 1 critical, 1 important. sync_customer_0, sync_customer_1 #6f1d9c1e",
+  );
+  assert.equal(
+    many(20),
+    "FAILED: 20 jobs in smoothed - 1 critical, 19 important. All of them: deno task monitor incidents. #6f1d9c1e",
+  );
+});
+
 Deno.test("an SMS is ASCII that reads like what was written", () => {
   assert.equal(
     smsOf(message({ title: "Müller’s “Café” – 5 € … naïve", cause: "Straße `x` 日本 → ok · done" })),

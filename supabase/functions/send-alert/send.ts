@@ -4,6 +4,7 @@ import { AppError } from "../_shared/errors.ts";
 import { channels } from "../_shared/channels/mod.ts";
 import type { Outcome } from "../_shared/channels/channel.ts";
 import { deliver } from "../_shared/channels/deliver.ts";
+import { guardUrl } from "../_shared/channels/url_guard.ts";
 import { resolveSecret } from "../_shared/hub/secrets.ts";
 import { redact, secretParts } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";
@@ -116,6 +117,10 @@ export async function resolveTarget(
     if (!parsed.success) {
       const faults = parsed.error.issues.map((issue) => issue.message).join("; ");
       return { resolved: false, error: `Cannot use its row of alert_config: ${faults}` };
+    }
+    // found before anything is owed there, not when it is sent
+    for (const [key, url] of values) {
+      if (key === "webhookUrl") guardUrl(url, deps.config.outgoingAllowedHosts);
     }
     return {
       resolved: true,

@@ -46,6 +46,8 @@ export const incidentSurroundings = z.object({
   here: z.number().int(),
   /** Open incidents of other projects. */
   elsewhere: z.number().int(),
+  /** When its project was last read, where that cannot be done now; ISO 8601. */
+  unreadSince: z.string().nullish(),
 });
 
 /** The job an incident is about, as an alert tells of it. */

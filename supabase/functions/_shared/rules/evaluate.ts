@@ -118,6 +118,9 @@ function observedHttp(
   };
 }
 
+/** Critical jobs that an alert about a project names. */
+const CRITICAL_SHOWN = 12;
+
 /**
  * What a project that could not be read means: an incident of the project, and no word about its jobs' health.
  * Their misses are not judged until it can be read again.
@@ -144,12 +147,25 @@ export function evaluateUnreadable(
       states,
       incidents: unreadableTransitions(
         project,
-        { code: error.code, severity, summary, detail: {} },
+        { code: error.code, severity, summary, detail: { facts: unjudged(jobs) } },
         knowledge,
       ),
     },
     jobs: jobs.map((job) => unreadableReport(job, error.code, summary)),
   };
+}
+
+/** Whom it concerns that nobody can look: how many jobs, and the critical ones by name. */
+function unjudged(jobs: readonly InventoryJob[]): { label: string; value: string }[] {
+  const active = jobs.filter((job) => job.active);
+  if (active.length === 0) return [];
+  const critical = active.filter((job) => job.criticality === "critical").map(({ jobName }) => jobName)
+    .sort();
+  const more = critical.length > CRITICAL_SHOWN ? ` and ${critical.length - CRITICAL_SHOWN} more` : "";
+  const names = critical.length === 0
+    ? ""
+    : `, critical: ${critical.slice(0, CRITICAL_SHOWN).join(", ")}${more}`;
+  return [{ label: "Jobs that nobody can judge", value: `${active.length}${names}` }];
 }
 
 function unreadableReport(job: InventoryJob, verdict: string, summary: string): JobReport {

@@ -20,6 +20,9 @@ const CLOCK_LIMIT_MS = 5 * 60_000;
 /** So many jobs have to be overdue at once, while nothing ran, before it is the scheduler and not the jobs. */
 const OVERDUE_JOBS = 3;
 
+/** Names of held jobs that an incident keeps; an alert names the first and counts the others. */
+const HELD_JOBS_KEPT = 1_000;
+
 const IN_PROGRESS: ReadonlySet<string> = new Set(["starting", "connecting", "sending", "running"]);
 
 /** Something that holds for a project. */
@@ -118,7 +121,9 @@ function schedulerDown(
   if (!silent && !gone) return null;
   const held = overdue.map(({ report }) => report.jobName).sort();
   const critical = overdue.some(({ report }) => report.criticality === "critical");
-  const many = held.length === 0 ? "" : `; ${held.length} jobs are overdue`;
+  const many = held.length === 0
+    ? ""
+    : `; ${held.length} ${held.length === 1 ? "job is" : "jobs are"} overdue`;
   return {
     code: "scheduler_down",
     severity: critical ? "critical" : "important",
@@ -128,7 +133,7 @@ function schedulerDown(
       ? `pg_cron's launcher is not running${many}`
       : `no job has run for ${formatDuration(facts.now - quietSince)}${many}: pg_cron starts nothing`,
     detail: {
-      heldJobs: held.slice(0, 50),
+      heldJobs: held.slice(0, HELD_JOBS_KEPT),
       expectedAt: unmet.length > 0 ? new Date(Math.min(...unmet)).toISOString() : null,
     },
     explains: overdue.map(({ report }) => report.id),
@@ -171,7 +176,7 @@ function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondit
     severity: critical ? "critical" : "important",
     summary: `the server was down until ${formatUtc(new Date(facts.serverStartedAt))}: ` +
       `${lost.length} jobs missed runs that pg_cron does not make up`,
-    detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, 50) },
+    detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, HELD_JOBS_KEPT) },
     explains: lost.map(({ report }) => report.id),
   };
 }

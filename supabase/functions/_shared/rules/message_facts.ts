@@ -18,6 +18,7 @@ export function factsOf(event: DeliveryEvent, incident: Incident, now: Date): Me
     ...timing(incident, now),
     ...durationOf(incident),
     ...lastSuccessOf(incident, now),
+    ...lastReadOf(incident, now),
     ...changesOf(incident),
   ];
   if ((detail.consecutiveFailures ?? 0) > 1) {
@@ -70,6 +71,12 @@ function durationOf({ detail }: Incident): MessageField[] {
   if (told.took < 1000 && (usual ?? 0) < 1000) return [];
   const against = usual === null ? "" : ` (usually ${formatDuration(usual)})`;
   return [{ label: "Took", value: `${formatDuration(told.took)}${against}` }];
+}
+
+/** Since when nobody knows anything about the project. */
+function lastReadOf({ surroundings }: Incident, now: Date): MessageField[] {
+  const at = dateOf(surroundings?.unreadSince);
+  return at === null ? [] : [timeField("Project last read", at, now)];
 }
 
 /** What discovery found different since the job last succeeded. */

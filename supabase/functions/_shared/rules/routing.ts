@@ -58,7 +58,7 @@ export function takes(
   row: AlertRoute,
   { severity, projectName }: Omit<RoutedAlert, "alertChannel">,
 ): boolean {
-  return row.enabled && takesProject(row, projectName) &&
+  return isForAlerts(row) && takesProject(row, projectName) &&
     (row.criticality === "all" || row.criticality === severity) &&
     (row.minSeverity === null || isAsGraveAs(severity, row.minSeverity));
 }
@@ -66,6 +66,11 @@ export function takes(
 /** Whether a row is for alerts at all: one without any event is for reports only. */
 function takesAlerts(row: AlertRoute): boolean {
   return row.events.length > 0;
+}
+
+/** Whether a row is enabled and hears of anything: one without events is there for reports. */
+function isForAlerts({ enabled, events }: AlertRoute): boolean {
+  return enabled && events.length > 0;
 }
 
 /** Whether a row is for alerts of a project. */
