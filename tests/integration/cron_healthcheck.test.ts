@@ -261,7 +261,8 @@ Deno.test("a webhook is a heartbeat too, unless it is asked whether it is well",
   await using hub = await testDatabase("hub");
   const { sql } = hub;
   await sql`select monitoring.create_heartbeat('crm_hook', 'smoothed', p_schedule := '0 * * * *', p_job_type := 'webhook')`;
-  await sql`update job_heartbeats set last_run_at = now() - interval '3 hours'`;
+  // far from any slot: one at a slot would tell that the next ones were due too
+  await sql`update job_heartbeats set last_run_at = date_trunc('hour', now()) - interval '150 minutes'`;
   assert.deepEqual(
     (await healthcheck(sql)).projects[0]?.details.map(({ job_type, status }) => [job_type, status]),
     [

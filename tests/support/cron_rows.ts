@@ -38,11 +38,13 @@ export interface RunRow {
 /** Adds a run and answers its runid. */
 export async function addRun(db: TestDatabase, jobId: number, run: RunRow = {}): Promise<number> {
   const { status = "succeeded", message = "1 row", startedSecondsAgo = 60, seconds = 1 } = run;
+  // nothing ends in the future
+  const lasted = seconds === null ? null : Math.min(seconds, startedSecondsAgo ?? seconds);
   const [row] = await db.admin<{ runid: number }[]>`
     insert into cron.job_run_details (jobid, database, username, command, status, return_message, start_time, end_time)
     values (${jobId}, current_database(), 'postgres', 'select 1', ${status}, ${message},
             now() - make_interval(secs => ${startedSecondsAgo}),
-            now() - make_interval(secs => ${startedSecondsAgo}) + make_interval(secs => ${seconds}))
+            now() - make_interval(secs => ${startedSecondsAgo}) + make_interval(secs => ${lasted}))
     returning runid::int`;
   return row?.runid ?? 0;
 }
