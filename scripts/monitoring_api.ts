@@ -19,6 +19,8 @@ import {
   type HealthReport,
   healthReport,
   type ProjectAudit,
+  type ReportAnswer,
+  reportAnswer,
 } from "./monitor/answers.ts";
 import { type AnnotatedJob, annotateJob, type Annotations, type JobChoice } from "./monitor/annotate_job.ts";
 import { closestNames } from "./monitor/closest_names.ts";
@@ -30,6 +32,7 @@ import {
 } from "./monitor/connection.ts";
 import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
+import { type ErrorFilter, type JobError, readErrors } from "./monitor/error_table.ts";
 import {
   type AddedHeartbeat,
   addHeartbeat,
@@ -92,6 +95,7 @@ export type {
   DeliveryAnswer,
   DoctorReport,
   EndedSilence,
+  ErrorFilter,
   FalseAlarmRate,
   FindOptions,
   HealthReport,
@@ -101,6 +105,7 @@ export type {
   IncidentFilter,
   Job,
   JobChoice,
+  JobError,
   JobFilter,
   ListedSilence,
   LoggedRun,
@@ -110,6 +115,7 @@ export type {
   NewHeartbeat,
   Project,
   ProjectAudit,
+  ReportAnswer,
   SilenceFilter,
   SilenceRequest,
 };
@@ -397,6 +403,32 @@ export class MonitoringAPI implements AsyncDisposable {
       if (filter.name !== undefined) await this.#expectMetric(filter.name);
     }
     return metrics;
+  }
+
+  /**
+   * What jobs failed with in the last days, by fingerprint and job.
+   *
+   * @throws {MonitorError} `not_found` for a project or job that the hub does not know.
+   */
+  async listErrors(filter: ErrorFilter = {}): Promise<JobError[]> {
+    const errors = await readErrors(this.#hub, filter);
+    if (errors.length === 0) {
+      await this.#expectProject(filter.project);
+      if (filter.project !== undefined && filter.job !== undefined) {
+        await this.#expectJob(filter.project, filter.job);
+      }
+    }
+    return errors;
+  }
+
+  /** The report with all its rows and as a mail, and who would get it; sends nothing. */
+  async previewReport(report: "daily" | "weekly"): Promise<ReportAnswer> {
+    return await this.#call("send-report", { source: SOURCE, report, dry_run: true }, reportAnswer);
+  }
+
+  /** Owes a report to the subscribers who have not had it for its period. */
+  async sendReport(report: "daily" | "weekly"): Promise<ReportAnswer> {
+    return await this.#call("send-report", { source: SOURCE, report }, reportAnswer);
   }
 
   /**

@@ -149,6 +149,7 @@ function knowledgeAtStart({ project, since }: History, jobs: readonly HistoryJob
     runCursor: null,
     launcherWasMissing: false,
     timeZone: null,
+    alertOnDrift: false,
     openRuns: [],
     jobs: jobs.map(({ row }) => ({ ...row, removedAt: since })),
     states: new Map(),
@@ -180,7 +181,7 @@ function factsAt(
       const run = history.runs[runId - 1];
       return run === undefined ? [] : [seenAt(run, now)];
     }),
-    sessions: [],
+    sessions: null,
     successChecks: [],
     cursor: until === 0 ? null : until,
     reading: knowledge.version === 0 ? "first" : "next",

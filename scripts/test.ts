@@ -4,6 +4,7 @@
  * `deno task test unit integration e2e`.
  */
 import { startTestCluster } from "../tests/support/postgres.ts";
+import { removeAbandonedStacks } from "../tests/support/stack.ts";
 
 /** Suites in the order in which they run: what needs least comes first. */
 const SUITES = ["unit", "integration", "e2e"] as const;
@@ -17,8 +18,20 @@ const GATE: readonly (readonly string[])[] = [
   ["task", "layers"],
 ];
 
-/** Longer than any suite takes on two slow processors: past it a test hangs, and hanging is failing. */
-const SUITE_LIMIT_MS = 6 * 60_000;
+/**
+ * Test files at a time. Integration and e2e tests also wait: for full minutes, for servers, for one another's answers.
+ * More lanes than processors let them wait side by side.
+ */
+const LANES: Record<Suite, number> = { unit: 2, integration: 4, e2e: 3 };
+
+/** Longer than the suite takes on two slow processors: past it a test hangs, and hanging is failing. */
+const LIMIT_MS: Record<Suite, number> = { unit: 2 * 60_000, integration: 6 * 60_000, e2e: 6 * 60_000 };
+
+/** Test files that take longest, mostly by waiting for the next minutes of pg_cron. */
+const LONGEST = [
+  ...["live_pg_cron.test.ts", "verdicts.test.ts", "secrets.test.ts", "alert_policy.test.ts"],
+  ...["stack.test.ts", "http_calls.test.ts", "readme.test.ts", "stack_lifecycle.test.ts"],
+];
 
 interface Totals {
   passed: number;
@@ -52,22 +65,28 @@ function readSuites(names: readonly string[]): readonly Suite[] | null {
 
 async function runSuite(suite: Suite): Promise<Totals> {
   say(`\n${suite} tests`);
-  const cluster = suite === "integration" ? await startTestCluster(say) : null;
+  const cluster = suite === "unit" ? null : await startTestCluster(say);
   try {
     return await runTests(suite);
   } finally {
     await cluster?.stop();
+    if (suite === "e2e") await removeAbandonedStacks();
   }
 }
 
-/** Types were checked by the gate. The e2e suite shares ports and processors, so its files run one by one. */
+/** Types were checked by the gate. */
 async function runTests(suite: Suite): Promise<Totals> {
-  const args = ["test", "-A", "--no-check", ...(suite === "e2e" ? [] : ["--parallel"]), `tests/${suite}`];
-  const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stderr: "inherit" }).spawn();
+  const args = ["test", "-A", "--no-check", "--parallel", ...await filesOf(suite)];
+  const child = new Deno.Command(Deno.execPath(), {
+    args,
+    env: { DENO_JOBS: String(Math.max(LANES[suite], navigator.hardwareConcurrency)) },
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
   const hanging = setTimeout(() => {
-    say(`The ${suite} tests take longer than ${SUITE_LIMIT_MS / 60_000} minutes: stopped`);
+    say(`The ${suite} tests take longer than ${LIMIT_MS[suite] / 60_000} minutes: stopped`);
     child.kill("SIGTERM");
-  }, SUITE_LIMIT_MS);
+  }, LIMIT_MS[suite]);
   let output = "";
   const decoder = new TextDecoder();
   for await (const chunk of child.stdout) {
@@ -77,6 +96,15 @@ async function runTests(suite: Suite): Promise<Totals> {
   const { success } = await child.status;
   clearTimeout(hanging);
   return countTests(output, success);
+}
+
+/** In the order in which they start: what waits for full minutes first, so that the others fill that time. */
+async function filesOf(suite: Suite): Promise<string[]> {
+  const dir = `tests/${suite}`;
+  const names = (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name)
+    .filter((name) => name.endsWith(".test.ts"));
+  const first = (name: string) => LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length;
+  return names.toSorted((a, b) => first(a) - first(b) || a.localeCompare(b)).map((name) => `${dir}/${name}`);
 }
 
 /** Reads the runner's closing line; a run that broke before it had one counts as a failure. */

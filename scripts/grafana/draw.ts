@@ -89,8 +89,9 @@ function drawLines(panel: Panel, lines: Line[], frame: Frame): string {
     }
     return known.map(({ at, value, i }) => {
       const floor = y(line.floor?.[i] ?? 0);
-      return `<rect x="${round(Math.max(LEFT, x(at)))}" y="${round(y(value))}" width="${
-        round(width)
+      const left = Math.max(LEFT, x(at));
+      return `<rect x="${round(left)}" y="${round(y(value))}" width="${
+        round(Math.max(0, x(at) + width - left))
       }" height="${round(Math.max(0, floor - y(value)))}" fill="${colour}"/>`;
     }).join("");
   });

@@ -35,6 +35,19 @@ export const annotations = z.strictObject({
   /** Whether `"ok": false` in the body of an HTTP answer is a failure. */
   check_body_ok: z.boolean("must be true or false").nullable(),
   success_check_sql: written,
+  /** Of edge functions and webhooks: a URL that answers while it is well, or `vault:NAME`, `env:NAME`. */
+  health_check_url: written,
+  /** `Name: vault:NAME`. */
+  health_check_header: written,
+  /** `200`, `2xx`, `200, 404`. */
+  health_check_status: written,
+  health_check_body: written,
+  health_check_timeout_ms: z.int32("must be a whole number").nullable(),
+  health_check_max_ms: z.int32("must be a whole number").nullable(),
+  /** Of edge functions. */
+  max_error_percent: z.number("must be a number").nullable(),
+  min_invocations: z.int32("must be a whole number").nullable(),
+  max_silence_minutes: minutes,
 }).partial();
 /** The columns to set; those that are absent stay as they are. */
 export type Annotations = z.input<typeof annotations>;

@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
 import type { CollectionReport } from "../../supabase/functions/collect-metrics/run.ts";
+import type { ReportAnswer as SentReport } from "../../supabase/functions/send-report/run.ts";
 import type { DeliveryReport } from "../../supabase/functions/send-alert/summary.ts";
 import { jobStatus } from "../../supabase/functions/_shared/domain/job.ts";
 import { metricAlarm, metricSeverity } from "../../supabase/functions/_shared/domain/metric.ts";
@@ -80,6 +81,13 @@ const projectHealth = z.object({
   http: httpHealth.exactOptional(),
   incidents_opened: count,
   incidents_resolved: count,
+  /** What is different about its jobs since the last look. */
+  changes: z.array(z.object({
+    job: z.string(),
+    change: z.string(),
+    old_value: z.string().nullable(),
+    new_value: z.string().nullable(),
+  })),
   details: z.array(jobReport),
 });
 /** What a check found in one project. */
@@ -179,6 +187,30 @@ export const collectionAnswer = z.object({
 }) satisfies z.ZodType<CollectionReport>;
 /** What projects answered for their metrics. */
 export type CollectionAnswer = z.infer<typeof collectionAnswer>;
+
+/** `send-report`. */
+export const reportAnswer = z.object({
+  ...answered,
+  report: z.string(),
+  /** First and last day that it tells of. */
+  from: z.string(),
+  to: z.string(),
+  dry_run: z.boolean(),
+  queued: count,
+  recipients: z.array(z.object({
+    subscription_id: z.string(),
+    alert_config_id: z.string(),
+    name: z.string().nullable(),
+    channel: z.string(),
+    result: z.enum(["queued", "had", "would be queued"]),
+    state: z.string().nullable(),
+  })),
+  /** Only of a dry run. */
+  text: z.string().exactOptional(),
+  mail: z.object({ subject: z.string(), html: z.string(), text: z.string() }).exactOptional(),
+}) satisfies z.ZodType<SentReport>;
+/** A report, or who gets it. */
+export type ReportAnswer = z.infer<typeof reportAnswer>;
 
 /** What the functions answer instead when they refuse or fail. */
 export const functionError = z.object({

@@ -47,11 +47,35 @@ export interface Examined {
 }
 
 const MINUTE_MS = 60_000;
-/** How long after the last complete run a function is late, and how long after it is missing; in minutes. */
-const PATIENCE: Readonly<Record<string, { late: number; missing: number; means: string }>> = {
-  "check-job-health": { late: 35, missing: 65, means: "nobody looks at the jobs" },
-  "send-alert": { late: 5, missing: 15, means: "alerts are kept and not sent" },
-  "discover-jobs": { late: 780, missing: 2_880, means: "new jobs are not found" },
+const ENABLE = "select monitoring.enable_schedules();";
+/** How long after its last run a function is late, and how long after it is missing; in minutes. */
+interface Patience {
+  late: number;
+  missing: number;
+  /** What that leaves undone. */
+  means: string;
+}
+
+const EVERY_5_MINUTES = { late: 15, missing: 45 };
+
+function patience({ heartbeats }: Pick<DoctorFacts, "heartbeats">): Readonly<Record<string, Patience>> {
+  // where nobody has set one up, only the schedule of six hours calls it
+  const healthcheck = heartbeats > 0 ? EVERY_5_MINUTES : { late: 400, missing: 800 };
+  return {
+    "check-job-health": { late: 35, missing: 65, means: "nobody looks at the jobs" },
+    "send-alert": { late: 5, missing: 15, means: "alerts are kept and not sent" },
+    "discover-jobs": { late: 780, missing: 2_880, means: "new jobs are not found" },
+    "check-edge-functions": { ...EVERY_5_MINUTES, means: "nobody looks at the edge functions and webhooks" },
+    "cron-healthcheck": { ...healthcheck, means: "nobody looks at the heartbeats" },
+    "collect-metrics": { ...EVERY_5_MINUTES, means: "nobody asks for the metrics" },
+  };
+}
+
+/** What sets a function going by hand. */
+const CALLS: Readonly<Record<string, string>> = {
+  "check-job-health": task("check"),
+  "send-alert": ENABLE,
+  "discover-jobs": task("audit"),
 };
 const SHOWN_JOBS = 10;
 
@@ -156,8 +180,6 @@ export function judgeSchema(
   return [ok("schema", `All ${expected.length} migrations are applied`)];
 }
 
-const ENABLE = "select monitoring.enable_schedules();";
-
 /** Whether the monitor's own jobs run, and can call the functions. */
 export function judgeSchedules({ schedules, has_url, has_key }: DoctorFacts): Finding[] {
   const words = {
@@ -206,14 +228,20 @@ const NEW_KEY =
   "select vault.update_secret((select id from vault.secrets where name = 'monitor_secret_key'), 'sb_secret_…');";
 
 /** Whether the functions have run lately, to the end. */
-export function judgeRuns({ now, functions }: Pick<DoctorFacts, "now" | "functions">): Finding[] {
-  return Object.entries(PATIENCE).flatMap(([name, { late, missing, means }]) => {
+export function judgeRuns(
+  facts: Pick<DoctorFacts, "now" | "functions" | "functions_since" | "heartbeats">,
+): Finding[] {
+  const { now, functions, functions_since } = facts;
+  const age = (at: string) => Date.parse(now) - Date.parse(at);
+  return Object.entries(patience(facts)).flatMap(([name, { late, missing, means }]) => {
     const known = functions.find(({ function_name }) => function_name === name);
-    const call = name === "send-alert" ? ENABLE : task(name === "discover-jobs" ? "audit" : "check");
+    const call = CALLS[name] ?? `select monitoring.invoke_edge_function('${name}');`;
     if (known === undefined || known.last_began_at === null) {
+      // what a person calls first runs at once, the rest when their schedules say
+      const young = functions_since !== null && age(functions_since) <= missing * MINUTE_MS;
+      if (young && !(name in CALLS)) return [warn("runs", `${name} has not run yet: ${means}`, call)];
       return [fail("runs", `${name} has never run: ${means}`, call)];
     }
-    const age = (at: string) => Date.parse(now) - Date.parse(at);
     const began = age(known.last_began_at);
     const findings: Finding[] = [];
     if (began > missing * MINUTE_MS) {

@@ -28,6 +28,10 @@ const facts = z.object({
     /** Began long ago and never ended. */
     died: z.number(),
   })),
+  /** The first run of any function; `null`: there was none. */
+  functions_since: instant,
+  /** Heartbeats that are expected to say something. */
+  heartbeats: z.number(),
   projects: z.array(z.object({
     project_name: z.string(),
     enabled: z.boolean(),
@@ -100,6 +104,8 @@ export async function readFacts(hub: Hub): Promise<DoctorFacts> {
             'function_name', t.function_name, 'last_began_at', t.last_began_at, 'last_complete_at', t.last_complete_at,
             'last_status', coalesce(l.status, 'running'), 'last_error', l.error, 'died', t.died)), '[]')
           from times t left join last l using (function_name)),
+        'functions_since', (select min(began_at) from public.check_runs),
+        'heartbeats', (select count(*) from public.job_heartbeats where active),
         'projects', (
           select coalesce(jsonb_agg(jsonb_build_object(
             'project_name', coalesce(s.project_name, m.name), 'enabled', coalesce(m.enabled, true), 'status', s.status,

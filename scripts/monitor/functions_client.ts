@@ -16,7 +16,8 @@ export type FunctionName =
   | "check-job-health"
   | "cron-healthcheck"
   | "send-alert"
-  | "collect-metrics";
+  | "collect-metrics"
+  | "send-report";
 
 /** Calls a function and checks what it answers. */
 export type CallFunction = <T>(name: FunctionName, body: object, answer: z.ZodType<T>) => Promise<T>;

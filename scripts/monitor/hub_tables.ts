@@ -39,6 +39,17 @@ const jobRow = z.object({
   /** What is doubtful about the HTTP calls in its command. */
   warnings: z.array(z.string()),
   success_check_sql: text,
+  /** Of edge functions and webhooks: what is asked whether it is well. */
+  health_check_url: text,
+  health_check_header: text,
+  health_check_status: text,
+  health_check_body: text,
+  health_check_timeout_ms: number,
+  health_check_max_ms: number,
+  /** Of edge functions. */
+  max_error_percent: number,
+  min_invocations: number,
+  max_silence_minutes: number,
   first_seen_at: instant,
   last_seen_at: instant.nullable(),
   /** Set while the job does not exist. */
@@ -72,7 +83,10 @@ export function readJobs(hub: Hub, { project, name, which = "existing" }: JobFil
              p.settings ->> 'timeZone' as time_zone, p.settings ->> 'pgCronVersion' as pg_cron_version, i.active,
              i.expected_interval_minutes::float8, i.description, i.success_criteria, i.criticality, i.alert_channel,
              i.owner, i.runbook_url, i.grace_minutes::float8, i.max_runtime_minutes::float8, i.failure_threshold,
-             i.min_rows::float8, i.check_body_ok, to_jsonb(i.warnings) as warnings, i.success_check_sql, i.first_seen_at, i.last_seen_at, i.removed_at,
+             i.min_rows::float8, i.check_body_ok, to_jsonb(i.warnings) as warnings, i.success_check_sql,
+             i.health_check_url, i.health_check_header, i.health_check_status, i.health_check_body,
+             i.health_check_timeout_ms, i.health_check_max_ms, i.max_error_percent::float8, i.min_invocations,
+             i.max_silence_minutes::float8, i.first_seen_at, i.last_seen_at, i.removed_at,
              s.status, s.verdict, s.summary, s.status_since, s.last_run_at, s.last_success_at,
              s.consecutive_failures, s.checked_at
       from public.job_inventory i
@@ -298,7 +312,9 @@ const runRow = z.object({
   id: z.string(),
   job_name: z.string(),
   job_user: text,
-  /** `missed` is a slot without a run. */
+  /** `null`: its row of the inventory is gone. */
+  job_type: jobType.nullable(),
+  /** `missed` is a slot without a run; of edge functions and health checks a row is a look. */
   status: runStatus,
   error_message: text,
   /** Start of the run, or the slot. */
@@ -327,7 +343,7 @@ export function readHistory(hub: Hub, { project, job, limit = 50 }: HistoryFilte
           select id from public.job_inventory where project_name = ${project} and job_name = ${job})`;
   return hub.rows("read the history", runRow, (sql) =>
     sql`
-      select l.id, l.job_name, i.job_user, l.status, l.error_message, l.run_at, l.run_id::float8,
+      select l.id, l.job_name, i.job_user, i.job_type, l.status, l.error_message, l.run_at, l.run_id::float8,
              (extract(epoch from l.duration) * 1000)::float8 as duration_ms, l.source, l.collected_at
       from public.job_health_log l
       left join public.job_inventory i on i.id = l.job_inventory_id

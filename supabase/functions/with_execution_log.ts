@@ -111,7 +111,7 @@ function createReporter(name: string, options: ExecutionLogOptions): Reporter | 
   const running = new Set<Execution>();
   // the runtime says so before it ends a worker, also one that took too long
   const tellRunning = () => {
-    for (const execution of running) sender.send(execution);
+    for (const execution of running) sender.send(() => execution);
     sender.flush();
   };
   quietly(() => addEventListener("beforeunload", () => quietly(tellRunning)));
@@ -138,7 +138,7 @@ function begin(
     error: null,
   };
   running.add(execution);
-  const late = setTimeout(() => quietly(() => sender.send(execution)), tellRunningAfterMs);
+  const late = setTimeout(() => quietly(() => sender.send(() => execution)), tellRunningAfterMs);
   quietly(() => Deno.unrefTimer(late));
   return {
     end(outcome) {
@@ -146,20 +146,22 @@ function begin(
       running.delete(execution);
       const httpStatus = "answer" in outcome ? statusOf(outcome.answer) : null;
       const failed = "error" in outcome || (httpStatus ?? 0) >= 500;
-      sender.send({
+      const ended: Execution = {
         ...execution,
         status: failed ? "failed" : "success",
         ended_at: new Date().toISOString(),
         duration_ms: Math.max(0, performance.now() - began),
         http_status: httpStatus,
-        error: "error" in outcome ? errorOf(outcome.error) : null,
-      });
+      };
+      // who called still waits for the answer: what was thrown is read later
+      sender.send("error" in outcome ? () => ({ ...ended, error: errorOf(outcome.error) }) : () => ended);
     },
   };
 }
 
 interface Sender {
-  send(execution: Execution): void;
+  /** @param read Gives the execution when it is to be sent. */
+  send(read: () => Execution): void;
   /** Sends what is gathered without waiting for more. */
   flush(): void;
 }
@@ -167,7 +169,7 @@ interface Sender {
 /** Gathers executions and sends them in the background, a few at a time, or drops them. */
 function createSender(url: string, token: string, options: ExecutionLogOptions): Sender {
   const { gatherMs = 500, timeoutMs = 3_000, onProblem, fetch = globalThis.fetch } = options;
-  let queue: Execution[] = [];
+  let queue: (() => Execution)[] = [];
   let sending = false;
   let restUntil = 0;
   const post = async (executions: Execution[]) => {
@@ -184,7 +186,7 @@ function createSender(url: string, token: string, options: ExecutionLogOptions):
   const drain = async (waitMs: number) => {
     try {
       await new Promise((resolve) => setTimeout(resolve, waitMs));
-      while (queue.length > 0) await post(queue.splice(0, BATCH));
+      while (queue.length > 0) await post(queue.splice(0, BATCH).map((read) => read()));
     } catch (error) {
       queue = [];
       restUntil = Date.now() + REST_MS;
@@ -201,9 +203,9 @@ function createSender(url: string, token: string, options: ExecutionLogOptions):
     if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(work);
   };
   return {
-    send(execution) {
+    send(read) {
       if (Date.now() < restUntil || queue.length >= QUEUE_LIMIT) return;
-      queue.push(execution);
+      queue.push(read);
       if (sending) return;
       sending = true;
       begin(gatherMs);
@@ -242,7 +244,21 @@ function errorOf(error: unknown): Execution["error"] {
 
 function describe(thrown: unknown): string {
   if (typeof thrown === "string") return thrown;
-  return quietly(() => JSON.stringify(thrown)) ?? typeof thrown;
+  return quietly(() => JSON.stringify(thrown, smallParts())) ?? typeof thrown;
+}
+
+/** For `JSON.stringify()`: the first parts of an object, each once, however large or circular it is. */
+function smallParts(): (key: string, value: unknown) => unknown {
+  const seen = new WeakSet();
+  let left = 100;
+  return (_key, value) => {
+    if (left-- <= 0) return undefined;
+    if (typeof value === "string") return value.slice(0, MESSAGE_LIMIT);
+    if (typeof value !== "object" || value === null) return typeof value === "bigint" ? String(value) : value;
+    if (seen.has(value)) return undefined;
+    seen.add(value);
+    return Array.isArray(value) ? value.slice(0, 10) : value;
+  };
 }
 
 function bounded(text: unknown, limit: number): string {

@@ -156,6 +156,13 @@ begin
     where job_name = p_job_name and kind = 'start' and ended_by is null and run_id is not distinct from p_run_id
     order by id desc
     limit 1;
+    -- an end without an id is that of the one run that goes on
+    if v_start_id is null and p_run_id is null then
+      select min(id), min(received_at) into v_start_id, v_started
+      from monitoring.heartbeat_pings
+      where job_name = p_job_name and kind = 'start' and ended_by is null
+      having count(*) = 1;
+    end if;
   end if;
   insert into monitoring.heartbeat_pings (job_name, kind, received_at, started_at, run_id, exit_code, body)
   values (p_job_name, p_kind, p_at, case when v_started <= p_at then v_started end, p_run_id, p_exit_code, left(p_body, 10500))

@@ -176,7 +176,10 @@ begin
     where r.runid > v_from and r.runid <= v_until and r.runid <> v_newest
       and r.status in ('succeeded', 'failed')
       and (v_jobs = 'all'
-        or (r.username = current_user and r.command in (select command from monitoring.schedules)))
+        or (r.username = current_user and (
+          r.command in (select command from monitoring.schedules)
+          -- a command of ours that has changed since
+          or r.jobid in (select jobid from cron.job where jobname in (select job_name from monitoring.schedules)))))
     for update skip locked
   );
   get diagnostics v_deleted = row_count;
@@ -268,11 +271,23 @@ begin
   end loop;
   v_done := v_done || jsonb_build_object('cron_runs', v_total);
 
-  if to_regprocedure('monitoring.purge_alerts()') is not null then
-    execute 'select to_jsonb(monitoring.purge_alerts())' into v_task;
-    v_done := v_done || jsonb_build_object('alerts', v_task.to_jsonb);
-  end if;
+  v_total := 0;
+  for v_batch in 1..p_batches loop
+    v_count := monitoring.purge_function_reports(p_batch);
+    v_total := v_total + v_count;
+    exit when v_count = 0;
+  end loop;
+  v_done := v_done || jsonb_build_object('function_reports', v_total);
 
+  v_total := 0;
+  for v_batch in 1..p_batches loop
+    v_count := monitoring.prune_heartbeat_pings();
+    v_total := v_total + v_count;
+    exit when v_count = 0;
+  end loop;
+  v_done := v_done || jsonb_build_object('heartbeat_pings', v_total, 'alerts', monitoring.purge_alerts());
+
+  -- defined after this one
   if to_regprocedure('monitoring.purge_metrics()') is not null then
     execute 'select to_jsonb(monitoring.purge_metrics())' into v_task;
     v_done := v_done || jsonb_build_object('metrics', v_task.to_jsonb);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { type FunctionSettings, readFunctionsConfig } from "../../scripts/local/functions_config.ts";
 import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
-import { freePort, stopAllClusters } from "../../scripts/local/postgres.ts";
+import { stopAllClusters } from "../../scripts/local/postgres.ts";
 import { listProcesses } from "../../scripts/local/processes.ts";
 import { processMarker, type StackInfo } from "../../scripts/local/state.ts";
 import { type FakeManagementApi, startManagementApi } from "../fakes/management_api.ts";
@@ -37,7 +37,7 @@ Deno.test("edge functions of a watched project: throwing, hanging, removed, drai
   await withStackPlace(async (place) => {
     await using api = startManagementApi({ token: "sbp_test" });
     api.deploy(REF, DEPLOYED);
-    const watchedPort = freePort();
+    const watchedPort = place.sparePort;
     const secrets = `${place.rootDir}/secrets.env`;
     await Deno.writeTextFile(
       secrets,

@@ -10,9 +10,13 @@ import type { SendAlertSummary } from "../../supabase/functions/send-alert/summa
 import type { CollectionReport } from "../../supabase/functions/collect-metrics/run.ts";
 import type { CheckReport } from "../../supabase/functions/check-job-health/run.ts";
 import type { DiscoverReport } from "../../supabase/functions/discover-jobs/run.ts";
+import type { ExportsReport } from "../../supabase/functions/export-runs/run.ts";
+import { createOtlp, type FakeOtlp } from "../fakes/otlp.ts";
+import { createSentry, type FakeSentry } from "../fakes/sentry.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
 import { drainedEvents, gzip } from "../support/drain.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
+import { startEndpoint } from "../support/endpoint.ts";
 import { npx } from "../support/npx.ts";
 import { launcherCluster, type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { enableTls } from "../support/tls.ts";
@@ -25,11 +29,19 @@ const DENO_ENV = { DENO_TLS_CA_STORE: "system", NO_COLOR: "1" };
 
 const KEYS = { default: "sb_secret_default", monitor: "sb_secret_monitor", publishable: "sb_publishable_x" };
 
+/** What a function is asked that does not take `dry_run` alone. */
+const BODIES: Record<string, Record<string, unknown>> = {
+  "export-runs": {},
+  "send-report": { report: "daily", dry_run: true },
+};
+
 /** What the functions of a test work on. */
 interface House {
   gateway: Gateway;
   hub: TestDatabase;
   sink: Sink;
+  otlp: FakeOtlp;
+  sentry: FakeSentry;
   /** Last argument of each function's process. */
   marker: string;
 }
@@ -73,6 +85,9 @@ async function withFunctions(
   });
 
   const sink = await startSink();
+  await using outside = startEndpoint();
+  const [otlp, sentry] = [createOtlp(), createSentry(outside.url)];
+  outside.answer((request) => (request.url.endsWith("/v1/traces") ? otlp : sentry).handle(request));
   const logDir = await Deno.makeTempDir({ prefix: "hosted_deno_test_" });
   const overTls = (host: string) => tlsServer.dbUrl.replace("127.0.0.1", host) + "?sslmode=require";
   const env = functionEnvironment({
@@ -85,11 +100,17 @@ async function withFunctions(
     },
     keys: KEYS,
     sink,
-  }, { POSTGRES_CA_CERT: caCert });
+  }, {
+    POSTGRES_CA_CERT: caCert,
+    OTLP_ENDPOINT: `${outside.url}/api/public/otel`,
+    OTLP_HEADERS: otlp.headers,
+    SENTRY_DSN: sentry.dsn,
+    OUTGOING_ALLOWED_HOSTS: `${new URL(sink.url).host},${outside.host}`,
+  });
   const marker = `--stack=${logDir}`;
   const gateway = await startGateway({ port: 0, functions, env, logDir, deno, marker });
   try {
-    await use({ gateway, hub, sink, marker });
+    await use({ gateway, hub, sink, otlp, sentry, marker });
   } finally {
     await gateway.stop();
     await sink.close();
@@ -159,7 +180,8 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
             assert.equal((await call(house, name, {}, headers)).status, 401, name);
             continue;
           }
-          const { status, json } = await call<{ ok: boolean }>(house, name, { dry_run: true });
+          const body = BODIES[name] ?? { dry_run: true };
+          const { status, json } = await call<{ ok: boolean }>(house, name, body);
           assert.deepEqual([status, json.ok], [200, true], `${name}: ${JSON.stringify(json)}`);
         }
         const served = (await listProcesses()).filter(({ args }) => args.at(-1) === marker);
@@ -210,6 +232,21 @@ Deno.test("the functions run under the hosted runtime's Deno", async (t) => {
       assert.deepEqual([status, json.errors, json.failed, json.incidents_opened], [200, 1, 0, 0]);
       const [row] = await hub.sql`select count(distinct project_name)::integer as n from system_metrics`;
       assert.equal(row?.n, 3);
+    });
+
+    await t.step("export-runs sends what was checked, and Sentry hears where it cannot", async () => {
+      const { status, json } = await call<ExportsReport>(house, "export-runs", {});
+      assert.deepEqual([status, json.exports.map(({ error }) => error)], [200, [null, null]]);
+      assert.ok(house.otlp.taken.some(({ name, status }) => name === "sync_leads" && status.code === 2));
+      await hub.sql`alter table monitoring.export_state rename to export_state_elsewhere`;
+      const broken = await call<ExportsReport>(house, "export-runs", {});
+      await hub.sql`alter table monitoring.export_state_elsewhere rename to export_state`;
+      assert.match(broken.json.exports[0]?.error ?? "", /42P01/);
+      await waitFor(() => Promise.resolve(house.sentry.taken.length > 0), {
+        what: "the event",
+        withinMs: 10_000,
+      });
+      assert.match(JSON.stringify(house.sentry.taken[0]?.payload), /AppError hub_failed/);
     });
 
     await t.step("record-execution and receive-log-drain take what a project reports, gzip too", async () => {

@@ -84,6 +84,7 @@ Deno.test("pg_cron calls each run a success; check, log and alert say what the c
         else assert.match(error_message, expected.message);
       }
 
+      await call(info.functions_url, info.secret_key, "send-alert", {});
       const told = Object.values(calls).flatMap(([, { message }]) => message ?? []);
       let texts: string[] = [];
       await waitFor(async () => {

@@ -1,17 +1,15 @@
 /** The whole stack as a person has it: `start`, real pg_cron, the functions over HTTP, alerts at the sink, `stop`. */
 import assert from "node:assert/strict";
-import process from "node:process";
 import postgres from "postgres";
 import { stopAllClusters } from "../../scripts/local/postgres.ts";
 import { isProcessUp, listProcesses } from "../../scripts/local/processes.ts";
 import { processMarker, type StackInfo } from "../../scripts/local/state.ts";
 import type { SinkDelivery } from "../fakes/sink.ts";
 import {
-  beginStart,
+  assertNothingLeft,
   runScript,
   type StackPlace,
   startStack,
-  waitUntilUp,
   withStackPlace,
 } from "../support/stack.ts";
 import { waitFor } from "../support/wait_for.ts";
@@ -37,14 +35,6 @@ async function call(info: StackInfo, name: string, init: RequestInit = {}): Prom
 
 async function alertsOf(info: StackInfo): Promise<SinkDelivery[]> {
   return await (await fetch(`${info.sink_url}/deliveries`)).json();
-}
-
-async function assertNothingLeft(place: StackPlace): Promise<void> {
-  await waitFor(async () => (await place.processes()).length === 0, {
-    what: "no process of the stack to be left",
-    withinMs: 10_000,
-  });
-  await assert.rejects(Deno.stat(`${place.rootDir}/stack.json`), Deno.errors.NotFound);
 }
 
 /** The answer that pg_net got to a request. */
@@ -256,115 +246,3 @@ async function testStack(place: StackPlace, t: Deno.TestContext): Promise<void> 
     await assertNothingLeft(place);
   }
 }
-
-Deno.test("start --once --json does it all, prints one summary, and leaves nothing; a second time finds it all again", async () => {
-  await withStackPlace(async (place) => {
-    const once = () => runScript("start", ["--once", "--json", "--root-dir", place.rootDir], place.env);
-
-    const first = await once();
-    assert.equal(first.code, 0, first.stderr);
-    const summary = JSON.parse(first.stdout);
-    assert.equal(first.stdout.trim().split("\n").length, 1);
-    assert.equal(summary.projects.length, 4);
-    const { jobs, healthy, failed, missed, unknown, paused } = summary;
-    assert.equal(healthy + failed + missed + unknown + paused, jobs);
-    assert.deepEqual([failed, missed, paused], [1, 1, 1]);
-    assert.deepEqual([summary.incidents, summary.alerts_delivered, summary.alerts.length], [2, 2, 2]);
-    assert.equal(summary.started_in_ms > 0, true);
-    await assertNothingLeft(place);
-
-    const second = JSON.parse((await once()).stdout);
-    assert.equal(second.jobs, jobs, "demo jobs are not created twice");
-    assert.deepEqual([second.incidents, second.alerts_delivered], [2, 0], "what was told is not told again");
-    await assertNothingLeft(place);
-  });
-});
-
-Deno.test("a killed stack leaves no function, and stop ends its servers", async () => {
-  await withStackPlace(async (place) => {
-    const { child, ended, info } = await startStack(place);
-    child.kill("SIGKILL");
-    await ended;
-    await waitFor(async () => !(await place.processes()).some((line) => line.includes("function_host")), {
-      what: "the functions to end",
-      withinMs: 10_000,
-    });
-    assert.equal(
-      await fetch(info.gateway_url).then((response) => response.status, () => "refused"),
-      "refused",
-    );
-
-    const stop = await runScript("stop", ["--root-dir", place.rootDir]);
-    assert.equal(stop.code, 0, stop.stdout);
-    assert.match(stop.stdout, /server thordata/);
-    await assertNothingLeft(place);
-
-    const again = await runScript("stop", ["--root-dir", place.rootDir]);
-    assert.deepEqual([again.code, again.stdout.trim()], [0, "No stack is running."]);
-  });
-});
-
-Deno.test("a start cleans up after a killed stack by itself, and stop ends a running one", async () => {
-  await withStackPlace(async (place) => {
-    const killed = await startStack(place, ["--no-demo"]);
-    killed.child.kill("SIGKILL");
-    await killed.ended;
-
-    const { printed, ended } = await startStack(place, ["--no-demo"]);
-    assert.match(printed(), /The last stack was killed; ended server/);
-    const stop = await runScript("stop", ["--root-dir", place.rootDir]);
-    assert.equal(stop.code, 0, stop.stdout);
-    assert.equal(await ended, 0);
-    await assertNothingLeft(place);
-  });
-});
-
-Deno.test("an interrupted start ends what it had begun", async () => {
-  await withStackPlace(async (place) => {
-    const start = beginStart(place);
-    await waitFor(() => /Four servers/.test(start.printed()), {
-      what: "the servers to be up",
-      withinMs: 60_000,
-    });
-    start.child.kill("SIGTERM");
-    assert.equal(await start.ended, 130, start.printed());
-    await assertNothingLeft(place);
-  });
-});
-
-Deno.test("Ctrl-C while starting, which reaches every program of the stack, is no fault of any of them", async () => {
-  await withStackPlace(async (place) => {
-    const start = beginStart(place, ["--no-demo"], "group");
-    await waitFor(() => /Packages of the functions/.test(start.printed()), {
-      what: "the servers to be starting",
-      withinMs: 60_000,
-    });
-    process.kill(-start.child.pid, "SIGINT");
-    assert.equal(await start.ended, 130, start.printed());
-    assert.match(start.printed(), /Interrupted while starting; nothing is left running/);
-    assert.doesNotMatch(start.printed(), /Cannot/);
-    await assertNothingLeft(place);
-  });
-});
-
-Deno.test("a stack ends when what launched it is killed", async () => {
-  await withStackPlace(async (place) => {
-    const start = beginStart(place, ["--no-demo"], "shell");
-    await waitUntilUp(start);
-    start.child.kill("SIGKILL");
-    await assertNothingLeft(place);
-    await start.ended;
-  });
-});
-
-Deno.test("start refuses what it does not know, and says where help is", async () => {
-  const unknown = await runScript("start", ["--onec"]);
-  assert.equal(unknown.code, 2);
-  assert.match(unknown.stderr, /--onec[\s\S]*--help/);
-  const badPort = await runScript("start", ["--port-base", "99999"]);
-  assert.equal(badPort.code, 2);
-  assert.match(badPort.stderr, /port/);
-  const help = await runScript("start", ["--help"]);
-  assert.equal(help.code, 0);
-  assert.match(help.stdout, /--once/);
-});

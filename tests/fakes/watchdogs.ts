@@ -84,7 +84,7 @@ function isMonitor(config: unknown): boolean {
   const { type, value } = (schedule ?? {}) as Record<string, unknown>;
   return type === "crontab" && String(value).trim().split(/\s+/).length === 5 &&
     Intl.supportedValuesOf("timeZone").concat("UTC").includes(String(timezone)) &&
-    Number.isInteger(margin) && Number.isInteger(runtime);
+    Number.isInteger(margin) && (runtime === undefined || Number.isInteger(runtime));
 }
 
 function refuse(status: number, detail: string): Response {

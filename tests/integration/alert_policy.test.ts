@@ -579,6 +579,7 @@ Deno.test("a bad row of alert_config is refused with a sentence, or named in the
     const mistakes: [string, RegExp][] = [
       [`min_severity = 'urgent'`, /min_severity is critical, important or low/],
       [`events = '{opened,closed}'`, /events are some of opened, reminder, resolved/],
+      [`events = '{null}'`, /events are some of/],
       [`quiet_from = '22:00'`, /quiet_from and quiet_until are given together and differ/],
       [`quiet_from = '22:00', quiet_until = '22:00'`, /given together and differ/],
       [`quiet_time_zone = 'Berlin'`, /quiet_time_zone is a time zone such as Europe\/Berlin, not "Berlin"/],

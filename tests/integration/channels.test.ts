@@ -221,7 +221,10 @@ for (const name of names) {
       withSink(async (sink) => {
         sink.script(name, [answer]);
         const rendered = channel.render(message());
-        const outcome = channel.outcome(await post(name, rendered, sink, { timeoutMs: 300 }), rendered);
+        const outcome = channel.outcome(
+          await post(name, rendered, sink, answer.delayMs ? { timeoutMs: 300 } : {}),
+          rendered,
+        );
         assert.equal(outcome.kind, kind, JSON.stringify(outcome));
         if (answer.headers?.["retry-after"]) {
           assert.ok(outcome.kind === "retry" && outcome.retryAfterMs === 7_000);

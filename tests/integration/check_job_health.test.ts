@@ -167,3 +167,90 @@ Deno.test("a command's secrets do not reach the inventory", async () => {
   const [job] = await hub.sql`select command from job_inventory`;
   assert.ok(!job?.command.includes(jwt), job?.command);
 });
+
+Deno.test("what changed is in the answer of a check, and told once where alert_on_drift is true", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  await hub
+    .sql`insert into alert_config (channel, webhook_url) values ('discord', 'env:DISCORD_WEBHOOK_URL')`;
+  await addRun(smoothed, await addJob(smoothed, { name: "edited" }), atSlot(0));
+  await addRun(smoothed, await addJob(smoothed, { name: "gone" }), atSlot(0));
+  await check(hub, { smoothed: smoothed.url });
+  const changes = async () => (await check(hub, { smoothed: smoothed.url })).projects[0]?.changes;
+  assert.deepEqual(await changes(), []);
+
+  await smoothed.admin`update cron.job set schedule = '@daily' where jobname = 'edited'`;
+  const edited = { job: "edited", change: "schedule", old_value: "0 * * * *", new_value: "@daily" };
+  assert.deepEqual(await changes(), [edited]);
+  const [before] = await hub.sql`select count(*)::int as n from incidents`;
+  assert.equal(before?.n, 0, "off by default");
+
+  const set = (value: string) =>
+    hub.sql`update app_settings set value = ${value} where key = 'alert_on_drift'`;
+  await assert.rejects(() => set("yes"), /alert_on_drift is true or false/);
+  await set("true");
+  await smoothed.admin`update cron.job set active = false, command = 'select 2' where jobname = 'edited'`;
+  await smoothed.admin`delete from cron.job where jobname = 'gone'`;
+  assert.deepEqual((await changes())?.map(({ job, change }) => [job, change]), [
+    ["edited", "paused"],
+    ["edited", "command"],
+    ["gone", "removed"],
+  ]);
+  assert.deepEqual(await changes(), []);
+  const incidents = await hub.sql`
+    select j.job_name, i.code, i.severity, i.summary, i.resolution,
+      (select count(*)::int from delivery_incidents d where d.incident_id = i.id) as deliveries
+    from incidents i join job_inventory j on j.id = i.job_inventory_id order by j.job_name`;
+  const common = { code: "drift", severity: "low", resolution: "told", deliveries: 1 };
+  assert.deepEqual(incidents.map((row) => ({ ...row })), [
+    {
+      job_name: "edited",
+      ...common,
+      summary: 'it was paused; its command changed from "select 1" to "select 2"',
+    },
+    { job_name: "gone", ...common, summary: 'it vanished from its project (its schedule was "0 * * * *")' },
+  ]);
+});
+
+Deno.test("runs that overrun, a run far slower than usual and a schedule that cannot be read are told, low or as outage", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  const overrunning = await addJob(smoothed, { name: "overruns", schedule: "* * * * *" });
+  for (const startedSecondsAgo of [300, 200, 100]) {
+    await addRun(smoothed, overrunning, { startedSecondsAgo, seconds: 95 });
+  }
+  const slow = await addJob(smoothed, { name: "slow" });
+  for (let hoursAgo = 24; hoursAgo > 0; hoursAgo--) await addRun(smoothed, slow, atSlot(hoursAgo));
+  await addRun(smoothed, slow, { ...atSlot(0), startedSecondsAgo: secondsIntoHour() + 600, seconds: 590 });
+  await addJob(smoothed, { name: "unreadable", schedule: "61 * * * *" });
+  await check(hub, { smoothed: smoothed.url });
+  const incidents = await hub.sql`
+    select j.job_name, i.code, i.severity, i.summary
+    from incidents i join job_inventory j on j.id = i.job_inventory_id where i.code <> 'missed' order by j.job_name`;
+  assert.deepEqual(incidents.map(({ job_name, code, severity }) => [job_name, code, severity]), [
+    ["overruns", "overrun", "low"],
+    ["slow", "slow", "low"],
+    ["unreadable", "schedule_invalid", "important"],
+  ]);
+  assert.match(incidents[0]?.summary, /runs take 1 min 35 s and more, and are due every 1 min/);
+  assert.match(incidents[2]?.summary, /minute must be 0 to 59/);
+});
+
+Deno.test("a clock far from the hub's makes jobs unknown, told once", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  await addRun(smoothed, await addJob(smoothed), atSlot(30));
+  const deps = {
+    sql: hub.sql,
+    config: configFor(hub, { smoothed: smoothed.url }),
+    clock: () => new Date(Date.now() + 10 * 60_000),
+    log: recordingLog(),
+  };
+  const report = await runCheck(deps, triggerInput.parse({}));
+  assert.deepEqual([report.unknown, report.missed, report.incidents_opened], [1, 0, 1]);
+  const [incident] = await hub.sql`select code, severity from incidents`;
+  assert.deepEqual({ ...incident }, { code: "clock_off", severity: "important" });
+});

@@ -184,6 +184,33 @@ Deno.test("a server that accepts and says nothing is a connect timeout, after on
   for (const connection of accepted) connection.close();
 });
 
+/** A way to a server that counts who comes along. */
+function countingWay(databaseUrl: string) {
+  const { hostname, port } = new URL(databaseUrl);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const counted = { connections: 0 };
+  const done = (async () => {
+    for await (const inner of listener) {
+      counted.connections++;
+      const outer = await Deno.connect({ hostname, port: Number(port) });
+      const pipes = [inner.readable.pipeTo(outer.writable), outer.readable.pipeTo(inner.writable)];
+      await Promise.all(pipes.map((pipe) => pipe.catch(() => {})));
+    }
+  })();
+  const way = new URL(databaseUrl);
+  way.host = `127.0.0.1:${(listener.addr as Deno.NetAddr).port}`;
+  return { url: way.href, counted, close: () => (listener.close(), done) };
+}
+
+Deno.test("wrong credentials are never tried again", async () => {
+  await using db = await testDatabase("project");
+  const way = countingWay(db.url);
+  const wrong = withUser(way.url, "postgres", "wrong");
+  assert.equal(await codeOf(readCronFacts(project(wrong), FROM_THE_START, CONNECT)), "wrong_credentials");
+  assert.equal(way.counted.connections, 1);
+  await way.close();
+});
+
 Deno.test("the connection to a project is closed when it was read", async () => {
   await using db = await testDatabase("project");
   await addJob(db);

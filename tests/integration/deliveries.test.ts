@@ -6,7 +6,7 @@ import {
   settleDelivery,
   storeRendered,
 } from "../../supabase/functions/_shared/hub/deliveries.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "../support/endpoint.ts";
 import { watchSql } from "../support/watched_sql.ts";
 import { addDiscord, addIncident, addTelegram, makeDue, onStage, owe, row } from "../support/outbox.ts";
 
@@ -590,7 +590,7 @@ Deno.test("what a vendor wants instead is sent at the next attempt when there is
 Deno.test("an attempt whose connection was refused leaves no doubt: nobody has the message", () =>
   onStage(async (stage) => {
     await owe(stage, [await addIncident(stage)], { config: await addDiscord(stage) });
-    const elsewhere: typeof fetch = (_, init) => fetch(`http://127.0.0.1:${freePort()}/`, init);
+    const elsewhere: typeof fetch = (_, init) => fetch(`http://${REFUSING_HOST}/`, init);
     await stage.run({}, { fetch: elsewhere });
     const [found] = await stage.sql`select attempts, uncertain_attempts as uncertain from alert_deliveries`;
     assert.deepEqual({ ...found }, { attempts: 1, uncertain: 0 });

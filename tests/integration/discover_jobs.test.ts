@@ -127,3 +127,20 @@ Deno.test("a Management API that refuses is an error of its own and keeps the fu
   const [row] = await hub.sql`select removed_at from job_inventory where job_type = 'edge_function'`;
   assert.equal(row?.removed_at, null);
 });
+
+Deno.test("drift that a discovery finds is told once where alert_on_drift is true", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  await hub.sql`update app_settings set value = 'true' where key = 'alert_on_drift'`;
+  const jobId = await addJob(smoothed);
+  const look = () => discover(hub, { smoothed: smoothed.url });
+  await look();
+  await smoothed.admin`update cron.job set jobname = 'copy_leads' where jobid = ${jobId}`;
+  await look();
+  await look();
+  const incidents = await hub.sql`select code, summary, resolution from incidents`;
+  assert.deepEqual(incidents.map((row) => ({ ...row })), [
+    { code: "drift", summary: 'it is now called "copy_leads"', resolution: "told" },
+  ]);
+});

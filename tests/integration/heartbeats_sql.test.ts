@@ -154,12 +154,30 @@ Deno.test("a ping by token moves last_run_at and status; the end of a run is tie
     ) => [kind, started, ended_by !== null, exit_code, body]),
     [
       ["start", false, true, null, null],
-      ["start", false, false, null, null],
+      ["start", false, true, null, null],
       ["log", false, false, null, "half way"],
       ["fail", true, false, 3, "no space left"],
-      ["success", false, false, null, null],
+      ["success", true, false, null, null],
     ],
   );
+});
+
+Deno.test("an end without an id ends the one run that goes on, and none of several; an unknown id ends none", async () => {
+  await using hub = await testDatabase("hub");
+  const [made] = await hub.sql`select monitoring.create_heartbeat('import') as token`;
+  const token = made?.token;
+  const open = async () =>
+    (await pingsOf(hub, "import")).filter(({ kind, ended_by }) => kind === "start" && ended_by === null)
+      .length;
+  await receive(hub, token, "start", { runId: crypto.randomUUID() });
+  await receive(hub, token, "success", { runId: crypto.randomUUID() });
+  assert.equal(await open(), 1);
+  await receive(hub, token, "start", { runId: crypto.randomUUID() });
+  await receive(hub, token, "success");
+  assert.equal(await open(), 2);
+  await receive(hub, token, "start");
+  await receive(hub, token, "success");
+  assert.equal(await open(), 2);
 });
 
 Deno.test("a run that never ended is lost when the next begins: at once without ids, after a day with them", async () => {

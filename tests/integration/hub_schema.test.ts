@@ -30,6 +30,8 @@ const TABLES = [
   "system_metrics",
   "job_heartbeats",
   "badges",
+  "report_subscriptions",
+  "report_sendings",
 ];
 
 const VIEWS = ["incident_overview", "false_alarms", "heartbeat_overview", "healthcheck_summary"];
@@ -80,7 +82,7 @@ Deno.test("every column that a person edits has a comment", async () => {
   const bare = await db.sql`
     select c.relname || '.' || a.attname as name from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings', 'silences', 'job_heartbeats', 'metric_definitions') and c.relkind = 'r'
+    where c.relname in ('job_inventory', 'alert_config', 'monitored_projects', 'app_settings', 'silences', 'job_heartbeats', 'metric_definitions', 'report_subscriptions') and c.relkind = 'r'
       and a.attname not in ('id', 'created_at', 'updated_at') and col_description(c.oid, a.attnum) is null`;
   assert.deepEqual(bare.map(({ name }) => name), []);
 });

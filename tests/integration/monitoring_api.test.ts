@@ -4,9 +4,10 @@ import { fileURLToPath } from "node:url";
 import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
 import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
 import { routeAlerts } from "../../scripts/local/hub_settings.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "../support/endpoint.ts";
 import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
+import { annotations } from "../../scripts/monitor/annotate_job.ts";
 import { type Connection, MonitorError, MonitoringAPI } from "../../scripts/monitoring_api.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
@@ -283,6 +284,48 @@ Deno.test("updateJob() writes what is given, clears with empty text, and leaves 
   );
 });
 
+Deno.test("updateJob() knows every column that the inventory keeps for people", async () => {
+  await using hub = await testDatabase("hub");
+  const columns = await hub.sql<{ name: string }[]>`
+    select attname as name from pg_attribute
+    where attrelid = 'public.job_inventory'::regclass and col_description(attrelid, attnum) like 'For you:%'`;
+  assert.deepEqual(
+    columns.map(({ name }) => name).toSorted(),
+    annotations.keyof().options.toSorted(),
+  );
+});
+
+Deno.test("updateJob() says what is expected of an edge function, and listJobs() shows it", async () => {
+  await using hub = await testDatabase("hub");
+  await addInventoryJob(hub, "sync-leads", { type: "edge_function" });
+  await addInventoryJob(hub, "sync-leads");
+  await using monitor = new MonitoringAPI(connectionTo(hub));
+  const written = {
+    health_check_url: "https://smoothed.example/health",
+    health_check_header: "apikey: vault:smoothed_key",
+    health_check_status: "200, 404",
+    health_check_body: "ok",
+    health_check_timeout_ms: 2_000,
+    health_check_max_ms: 800,
+    max_error_percent: 2.5,
+    min_invocations: 20,
+    max_silence_minutes: 90,
+  };
+  await monitor.updateJob({ name: "sync-leads", type: "edge_function" }, written);
+  const jobs = await monitor.listJobs({});
+  const shown = Object.keys(written) as (keyof typeof written)[];
+  const [ofCron, ofFunction] = ["pg_cron", "edge_function"].map((type) => {
+    const job = jobs.find(({ job_type }) => job_type === type);
+    return Object.fromEntries(shown.map((column) => [column, job?.[column]]));
+  });
+  assert.deepEqual(ofFunction, written);
+  assert.deepEqual(ofCron, Object.fromEntries(shown.map((column) => [column, null])));
+  const { message } = await refusal(
+    monitor.updateJob({ name: "sync-leads", type: "edge_function" }, { max_error_percent: 101 }),
+  );
+  assert.match(message, /max_error_percent is more than 0 and at most 100/);
+});
+
 Deno.test("updateJob() says in a sentence what a column does not take", async () => {
   await using hub = await testDatabase("hub");
   await addInventoryJob(hub, "sync_leads");
@@ -404,11 +447,10 @@ Deno.test("a resolved incident is listed with how it ended, and the states of it
 });
 
 Deno.test("a hub or functions that do not answer are named, with where the connection was read from", async () => {
-  const [api, database] = [freePort(), freePort()];
   await using monitor = new MonitoringAPI({
-    url: `http://127.0.0.1:${api}`,
+    url: `http://${REFUSING_HOST}`,
     secretKey: KEYS.monitor,
-    hubDatabaseUrl: `postgresql://u:geheim@127.0.0.1:${database}/postgres`,
+    hubDatabaseUrl: `postgresql://u:geheim@${REFUSING_HOST}/postgres`,
     caCert: null,
     origin: { kind: "given", text: "a test" },
   });
@@ -416,7 +458,7 @@ Deno.test("a hub or functions that do not answer are named, with where the conne
   assert.equal(ok, false);
   assert.equal(
     functions.error?.message,
-    `Cannot call "send-alert" at http://127.0.0.1:${api}: connection refused; is it up?`,
+    `Cannot call "send-alert" at http://${REFUSING_HOST}: connection refused; is it up?`,
   );
   assert.match(hub.error?.message ?? "", /in the hub's database: connection refused/);
   assert.doesNotMatch(JSON.stringify([functions, hub]), /geheim/);

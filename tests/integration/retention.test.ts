@@ -9,6 +9,10 @@ interface Purged {
   check_runs: number;
   cron_runs: number;
   partitions: number;
+  function_reports: number;
+  heartbeat_pings: number;
+  alerts: Record<string, number>;
+  metrics: Record<string, number>;
   postponed?: string;
 }
 
@@ -206,6 +210,65 @@ Deno.test("purge() deletes in batches and leaves the rest for the next day", asy
   assert.deepEqual([rest.daily, rest.check_runs, rest.inventory_changes], [42, 3, 3]);
   const [left] = await db.sql`select count(*)::int as n from job_health_daily`;
   assert.equal(left?.n, 6);
+});
+
+Deno.test("purge() clears what functions report, pings, what was told, and metrics, and says how many of each", async () => {
+  await using db = await testDatabase("hub");
+  await db.sql`
+    insert into function_minutes (project_name, function_name, source, minute, invocations, errors, client_errors, duration_total_ms, duration_max_ms)
+    select 'smoothed', 'sync-leads', 'log', date_trunc('minute', now()) - make_interval(days => ago), 1, 0, 0, 1, 1 from generate_series(85, 94) ago`;
+  await db.sql`
+    insert into function_executions (id, project_name, function_name, status, started_at)
+    select gen_random_uuid(), 'smoothed', 'sync-leads', 'success', now() - make_interval(days => ago) from generate_series(29, 32) ago`;
+  await db.sql`
+    insert into function_drain_batches (digest, received_at) values ('old', now() - interval '25 hours'), ('new', now())`;
+  await db.sql`insert into job_heartbeats (job_name, status) values ('import', 'never pinged')`;
+  await db.sql`
+    insert into monitoring.heartbeat_pings (job_name, kind, received_at)
+    select 'import', 'success', now() - make_interval(days => 200 - n) from generate_series(1, 150) n`;
+  await db.sql`
+    insert into incidents (project_name, subject_kind, subject_id, code, severity, summary, opened_at, resolved_at, resolution)
+    select 'smoothed', 'project', 'smoothed', 'unreachable', 'low', 'it was away', now() - interval '401 days',
+           case when resolved then now() - interval '401 days' end, case when resolved then 'recovered' end
+    from (values (true), (false)) v(resolved)`;
+  await db.sql`
+    insert into silences (project_name, job_pattern, starts_at, ends_at, created_by, reason)
+    values ('smoothed', '*', now() - interval '101 days', now() - interval '100 days', 'dana', 'migration')`;
+  await db.sql`
+    insert into alert_deliveries (channel, event, state, last_error, created_at, settled_at)
+    values ('discord', 'opened', 'failed', 'refused', now() - interval '100 days', now() - interval '100 days')`;
+  await db.sql`
+    select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - 500)`;
+  const done = await purge(db, [2, 20]);
+  assert.deepEqual([done.function_reports, done.heartbeat_pings], [5 + 3 + 1, 50]);
+  assert.deepEqual(done.alerts, { deliveries_deleted: 1, silences_deleted: 1, incidents_deleted: 1 });
+  assert.equal(done.metrics["partitions"], 1);
+  const [left] = await db.sql`
+    select (select count(*)::int from incidents where resolved_at is null) as open,
+           (select count(*)::int from function_minutes) as minutes, (select count(*)::int from function_executions) as executions,
+           (select count(*)::int from monitoring.heartbeat_pings) as pings`;
+  assert.deepEqual({ ...left }, { open: 1, minutes: 5, executions: 1, pings: 100 });
+});
+
+Deno.test("purge() calls every function that clears something", async () => {
+  await using db = await testDatabase("hub");
+  const rows = await db.sql<{ name: string; called: boolean }[]>`
+    select f.proname as name,
+           exists (select from pg_proc p where p.oid = 'monitoring.purge(integer,integer)'::regprocedure
+                   and p.prosrc like '%monitoring.' || f.proname || '(%') as called
+    from pg_proc f where f.pronamespace = 'monitoring'::regnamespace and f.proname ~ '^(purge|prune)_'`;
+  assert.ok(rows.length >= 6);
+  assert.deepEqual(rows.filter(({ called }) => !called).map(({ name }) => name), []);
+});
+
+Deno.test("runs of a schedule of ours whose command has changed since go too", async () => {
+  await using db = await testDatabase("hub");
+  const [job] = await db.sql`select cron.schedule('send-alert', '* * * * *', 'select 2') as id`;
+  await db.admin`
+    insert into cron.job_run_details (runid, jobid, database, username, command, status, start_time, end_time)
+    select n, case when n < 4 then ${job?.id}::bigint else 999 end, 'postgres', 'postgres', 'select 1', 'succeeded',
+           now() - interval '20 days', now() - interval '20 days' from generate_series(1, 6) n`;
+  assert.equal((await purge(db)).cron_runs, 3);
 });
 
 /** Rows of the hub's own pg_cron, one of ours and one of another job a day, oldest first. */

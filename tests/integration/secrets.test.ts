@@ -15,7 +15,14 @@ import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { addTarget } from "../support/targets.ts";
 
 const NAMES = Object.keys(channels) as ChannelName[];
-const FUNCTIONS = ["discover-jobs", "check-job-health", "collect-metrics", "cron-healthcheck", "send-alert"];
+const FUNCTIONS = [
+  "discover-jobs",
+  "check-job-health",
+  "collect-metrics",
+  "cron-healthcheck",
+  "check-edge-functions",
+  "send-alert",
+];
 const KEYS = {
   default: "sb_secret_default_0b7c5f5e9a",
   monitor: "sb_secret_monitor_4f1e2d3c4b",

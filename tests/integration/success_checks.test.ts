@@ -76,7 +76,7 @@ Deno.test("a slow success check is given up after five seconds, the next is aske
   const seconds = (performance.now() - began) / 1000;
   assert.match(slow?.error ?? "", /statement timeout/);
   assert.equal(next?.held, true);
-  assert.ok(seconds > 4.9 && seconds < 15, `${seconds} s`);
+  assert.ok(seconds > 4.9 && seconds < 60, `${seconds} s`);
 });
 
 Deno.test("a success check that ends its own session costs the look nothing", async () => {

@@ -8,13 +8,14 @@ import type {
 } from "../../supabase/functions/_shared/domain/observation.ts";
 
 /** A hub that knows nothing yet. */
-export function emptyHub(): HubKnowledge {
+export function emptyHub(alertOnDrift: boolean): HubKnowledge {
   return {
     version: 0,
     projectName: "simulated",
     runCursor: null,
     launcherWasMissing: false,
     timeZone: null,
+    alertOnDrift,
     openRuns: [],
     jobs: [],
     states: new Map(),

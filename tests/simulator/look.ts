@@ -43,7 +43,7 @@ export function lookAt(world: World, knowledge: HubKnowledge, limits: LookLimits
     })),
     runs: runs.map(shown),
     reread: reread.map(shown),
-    sessions: [],
+    sessions: null,
     successChecks: successChecks(world, knowledge, [...runs, ...reread]),
     cursor: complete ? maxRunId : runs.at(-1)?.runId ?? null,
     reading: cursor === null ? "first" : restored ? "restored" : "next",
@@ -117,7 +117,8 @@ function successChecks(
 ): CronFacts["successChecks"] {
   return knowledge.jobs.flatMap(({ id, jobId, jobName, successCheckSql, removedAt }) => {
     if (jobId === null || successCheckSql === null || removedAt !== null) return [];
-    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met";
+    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met" ||
+      knowledge.incidents.some(({ code, subjectId }) => code === "criteria_not_met" && subjectId === id);
     if (!unmet && !rows.some((row) => row.jobId === jobId && row.status === "succeeded")) return [];
     return [{ jobId, held: !(world.truths.get(jobName)?.lastUnmet ?? false), error: null }];
   });

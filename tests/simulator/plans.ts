@@ -36,5 +36,6 @@ export function planOf(kind: PlanKind, seed: number, days = kind === "month" ? 3
     specs: kind === "month" ? EVERY_JOB : SPARSE_JOBS,
     climate: ROUGH_YEAR,
     lookEvery: 15,
+    alertOnDrift: seed % 3 === 0,
   };
 }

@@ -31,6 +31,8 @@ export interface Plan {
   climate: Climate;
   /** Usual minutes between two looks. */
   lookEvery: number;
+  /** `app_settings.alert_on_drift`. */
+  alertOnDrift: boolean;
   /** Called at each look with what it came to: for whoever wants to know why. */
   onLook?: (seen: Seen) => void;
 }
@@ -94,6 +96,8 @@ interface Simulation {
   specs: ReadonlyMap<string, JobSpec>;
   /** True time of the looks that saw the project. */
   looks: number[];
+  /** Jobs by name, as the looks before saw them last. */
+  shown: Map<string, ShownJob>;
 }
 
 /** Lets a world run its time. */
@@ -106,7 +110,7 @@ export function simulate(plan: Plan): Score {
   const weather = planWeather(world, plan.specs, plan.climate, plan.from + SETTLE_MS, until);
   const simulation: Simulation = {
     world,
-    hub: emptyHub(),
+    hub: emptyHub(plan.alertOnDrift),
     plan,
     // looks draw from a source of their own, so that the rules cannot change the world
     random: seededRandom(plan.seed + 1),
@@ -131,6 +135,7 @@ export function simulate(plan: Plan): Score {
     nextId: 0,
     specs: new Map(plan.specs.map((spec) => [spec.id, spec])),
     looks: [],
+    shown: new Map(),
   };
   planLooks(simulation, plan.from + random.between(MINUTE, 20 * MINUTE));
   planPurges(world);
@@ -190,6 +195,7 @@ function look(simulation: Simulation): void {
   const transitions = evaluation.observations.incidents ?? [];
   simulation.plan.onLook?.({ now, facts, evaluation, names });
   for (const transition of transitions) judge(simulation, transition, names);
+  if (facts !== null) judgeDrift(simulation, transitions, names);
   expect(simulation, facts, transitions, names);
   record(hub, evaluation.observations, now, (name) => notesOf(simulation, name));
 }
@@ -208,6 +214,7 @@ function judge(
   if (transition.action === "resolve") judgeEnding(simulation, transition, names);
   if (transition.action !== "open" || transition.severity === "info") return;
   count(score.alarms, transition.severity);
+  if (transition.code === "drift") return;
   const claim: Claim = {
     subject: transition.subjectKind === "project" ? "project" : "job",
     jobName: names.get(transition.subjectId) ?? null,
@@ -228,6 +235,50 @@ function judge(
     kind: "false alarm",
     what: `${whose}: ${claim.code} (${transition.severity}): ${claim.summary}; but ${fault}`,
   });
+}
+
+interface ShownJob {
+  present: boolean;
+  schedule: string;
+  active: boolean;
+}
+
+/** What people did to jobs between two looks is told by one incident each where that is wished, and nothing else is. */
+function judgeDrift(
+  { world, plan, score, shown }: Simulation,
+  transitions: readonly IncidentTransition[],
+  names: ReadonlyMap<string, string>,
+): void {
+  const now = new Map(
+    [...world.jobs.values()].map(({ truth, schedule, active }) => [truth.name, { schedule, active }]),
+  );
+  const drifted = new Set<string>();
+  for (const [name, before] of shown) {
+    const job = now.get(name);
+    const paused = job?.active === false && before.active;
+    if (job === undefined ? before.present : paused || job.schedule !== before.schedule) drifted.add(name);
+    if (job === undefined) before.present = false;
+  }
+  for (const [name, job] of now) shown.set(name, { present: true, ...job });
+  const told = transitions.flatMap((one) =>
+    one.action === "open" && one.code === "drift" ? [names.get(one.subjectId) ?? ""] : []
+  );
+  const wished = plan.alertOnDrift ? [...drifted] : [];
+  const at = world.agenda.now;
+  for (const _ of told) count(score.events, "drift told");
+  const extra = told.filter((name, index) => !wished.includes(name) || told.indexOf(name) !== index);
+  score.findings.push(
+    ...extra.map((name) => ({
+      at,
+      kind: "false alarm" as const,
+      what: `${name}: drift; but nobody touched it`,
+    })),
+    ...wished.filter((name) => !told.includes(name)).map((name) => ({
+      at,
+      kind: "not found" as const,
+      what: `${name}: drift`,
+    })),
+  );
 }
 
 /** What is over has to be over. */

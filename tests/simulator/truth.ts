@@ -114,6 +114,7 @@ export function faultOfEnding(world: World, ending: Ending): string | null {
       return job === undefined ? null : "it is there";
     case "rescheduled":
     case "superseded":
+    case "told":
       return null;
     case "recovered": {
       const truth = world.truths.get(jobName);

@@ -3,7 +3,6 @@
  * what the vendors' fakes took, and compared with what the hub says.
  */
 import type postgres from "postgres";
-import { freePort } from "../../scripts/local/postgres.ts";
 import { channels } from "../../supabase/functions/_shared/channels/mod.ts";
 import type { ChannelName, RenderedMessage } from "../../supabase/functions/_shared/domain/delivery.ts";
 import { type Random, seededRandom } from "../simulator/random.ts";
@@ -15,6 +14,7 @@ import {
   type Passage,
   startFaultyNetwork,
 } from "./faulty_network.ts";
+import { REFUSING_HOST } from "./endpoint.ts";
 import { testDatabase } from "./postgres.ts";
 
 /** Columns of `alert_config` by the names that targets have. */
@@ -151,7 +151,7 @@ function optionsOf({ databaseUrl, network, plan, random, senders }: World): Send
   return {
     ...{ sender: `sender ${senders}`, databaseUrl, secrets, refused: plan.refused },
     allowedHost: new URL(network.url).host,
-    refusingHost: `127.0.0.1:${freePort()}`,
+    refusingHost: REFUSING_HOST,
     seed: random.whole(0, 2 ** 31),
   };
 }

@@ -1,4 +1,10 @@
-/** An HTTP endpoint on loopback that answers as a test says. */
+/** An HTTP endpoint on loopback that answers as a test says, and one that never does. */
+
+/**
+ * `host:port` at which a connection is refused: port 2 is nobody's service. One that was free a moment ago may be
+ * another test's by now.
+ */
+export const REFUSING_HOST = "127.0.0.1:2";
 
 /** The running endpoint. */
 export interface Endpoint extends AsyncDisposable {

@@ -69,6 +69,7 @@ export function knowledge(over: Partial<HubKnowledge> = {}): HubKnowledge {
     runCursor: null,
     launcherWasMissing: false,
     timeZone: null,
+    alertOnDrift: false,
     openRuns: [],
     jobs: [],
     states: new Map(),

@@ -1,7 +1,7 @@
 /** A project with pg_net and the monitor's wrapper, and a server for its jobs to call. */
 import { startPgNetWorker } from "../../scripts/local/pg_net_worker.ts";
 import { hubStandInsSql } from "../../scripts/local/hub_stand_ins.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
+import { REFUSING_HOST } from "./endpoint.ts";
 import type { TestDatabase } from "./postgres.ts";
 import { waitFor } from "./wait_for.ts";
 
@@ -38,7 +38,7 @@ export function startServer(): { url: string; refusedUrl: string; release(): voi
   });
   return {
     url: `http://127.0.0.1:${server.addr.port}/functions/v1`,
-    refusedUrl: `http://127.0.0.1:${freePort()}/functions/v1`,
+    refusedUrl: `http://${REFUSING_HOST}/functions/v1`,
     release: held.resolve,
     [Symbol.asyncDispose]: async () => {
       held.resolve();

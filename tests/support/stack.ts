@@ -1,8 +1,11 @@
 /** A local stack of a test's own: own ports, own data, started and ended as a person would, by `start` and `stop`. */
+import assert from "node:assert/strict";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PORT_ROLES, type PortRole, portVariable } from "../../scripts/local/ports.ts";
-import { freePort } from "../../scripts/local/postgres.ts";
 import { listProcesses } from "../../scripts/local/processes.ts";
+import { processExists } from "../../scripts/local/server_process.ts";
 import { processMarker, readStackInfo, type StackInfo } from "../../scripts/local/state.ts";
 import { removeStateDir, stateDir } from "../../scripts/local/state_dir.ts";
 import { waitFor } from "./wait_for.ts";
@@ -13,6 +16,8 @@ export interface StackPlace {
   /** Sets every port. */
   readonly env: Record<string, string>;
   portOf(role: PortRole): number;
+  /** One more port, which nothing of the stack uses. */
+  readonly sparePort: number;
   /** Processes of this stack, whoever their parent is, as their command lines. Only Linux shows the servers. */
   processes(): Promise<string[]>;
   /** Ends what may still run, and removes the data. */
@@ -39,10 +44,13 @@ export interface RunningStart {
 /** How a test launches a stack. */
 export type Launcher = "none" | "shell" | "group";
 
-/** Longest start of a stack in a test, in milliseconds; an installation of Postgres is not in it. */
-export const START_DEADLINE_MS = 60_000;
+/** Begins the name of a stack's folder; the number of the process whose test it is follows. */
+const ROOT_DIR_PREFIX = "stack_test_";
 
-/** Gives a place for a stack, with six free ports, and clears it away whatever happens. */
+/** Longest start of a stack in a test, in milliseconds; an installation of Postgres is not in it. */
+export const START_DEADLINE_MS = 120_000;
+
+/** Gives a place for a stack, with free ports, and clears it away whatever happens. */
 export async function withStackPlace(use: (place: StackPlace) => Promise<void>): Promise<void> {
   const place = await createStackPlace();
   try {
@@ -53,20 +61,78 @@ export async function withStackPlace(use: (place: StackPlace) => Promise<void>):
 }
 
 async function createStackPlace(): Promise<StackPlace> {
-  const rootDir = await Deno.makeTempDir({ prefix: "stack_test_" });
-  const ports = Object.fromEntries(PORT_ROLES.map((role) => [role, freePort()])) as Record<PortRole, number>;
+  const rootDir = await Deno.makeTempDir({ prefix: `${ROOT_DIR_PREFIX}${Deno.pid}_` });
   const { dir } = await stateDir(rootDir);
+  const block = reservePorts();
+  const portOf = (role: PortRole) => block.ports[PORT_ROLES.indexOf(role)] ?? 0;
   return {
     rootDir,
-    env: Object.fromEntries(PORT_ROLES.map((role) => [portVariable(role), String(ports[role])])),
-    portOf: (role) => ports[role],
+    env: Object.fromEntries(PORT_ROLES.map((role) => [portVariable(role), String(portOf(role))])),
+    portOf,
+    sparePort: block.ports[PORT_ROLES.length] ?? 0,
     processes: () => processesOf(rootDir, dir),
     remove: async () => {
-      await runScript("stop", ["--root-dir", rootDir]);
-      await removeStateDir(rootDir);
-      await Deno.remove(rootDir, { recursive: true });
+      using _ = block;
+      await removeStack(rootDir);
     },
   };
+}
+
+async function removeStack(rootDir: string): Promise<void> {
+  await runScript("stop", ["--root-dir", rootDir]);
+  await removeStateDir(rootDir);
+  await Deno.remove(rootDir, { recursive: true });
+}
+
+/** Ends and removes the stacks of test runs that were killed; answers their folders. */
+export async function removeAbandonedStacks(): Promise<string[]> {
+  const removed: string[] = [];
+  for await (const { name } of Deno.readDir(tmpdir())) {
+    const owner = new RegExp(`^${ROOT_DIR_PREFIX}(\\d+)_`).exec(name)?.[1];
+    if (owner === undefined || processExists(Number(owner))) continue;
+    removed.push(join(tmpdir(), name));
+    await removeStack(join(tmpdir(), name));
+  }
+  return removed;
+}
+
+/** Below what systems give to those who ask for any port, so that nobody takes one before the stack does. */
+const PORTS_FROM = 20_000;
+const PORTS_UNTIL = 32_000;
+const BLOCK = PORT_ROLES.length + 2;
+
+/**
+ * Ports that are free and stay so: other tests, of whatever run, take blocks of their own. A block is taken as long as
+ * its first port is listened on; the others are for use.
+ */
+function reservePorts(): { ports: number[] } & Disposable {
+  const blocks = Math.floor((PORTS_UNTIL - PORTS_FROM) / BLOCK);
+  const first = Math.floor(Math.random() * blocks);
+  for (let tried = 0; tried < blocks; tried++) {
+    const [guard = 0, ...ports] = Array.from(
+      { length: BLOCK },
+      (_, index) => PORTS_FROM + (first + tried) % blocks * BLOCK + index,
+    );
+    const listener = listenOn(guard);
+    if (listener === null) continue;
+    if (ports.every(isFree)) return { ports, [Symbol.dispose]: () => listener.close() };
+    listener.close();
+  }
+  throw new Error(`Cannot find ${BLOCK} free ports in a row from ${PORTS_FROM} to ${PORTS_UNTIL}`);
+}
+
+function isFree(port: number): boolean {
+  using listener = listenOn(port);
+  return listener !== null;
+}
+
+function listenOn(port: number): Deno.Listener | null {
+  try {
+    return Deno.listen({ hostname: "127.0.0.1", port });
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) return null;
+    throw error;
+  }
 }
 
 /** Runs `scripts/<name>.ts` to its end. */
@@ -144,6 +210,15 @@ function command(
     stderr: "piped",
     detached: launcher === "group",
   });
+}
+
+/** Waits until no process of the stack is left, and looks for what it tells while it runs. */
+export async function assertNothingLeft(place: StackPlace): Promise<void> {
+  await waitFor(async () => (await place.processes()).length === 0, {
+    what: "no process of the stack to be left",
+    withinMs: 30_000,
+  });
+  await assert.rejects(Deno.stat(`${place.rootDir}/stack.json`), Deno.errors.NotFound);
 }
 
 async function processesOf(rootDir: string, dataDir: string): Promise<string[]> {

@@ -61,6 +61,16 @@ Deno.test("stuck: the limit is learned from the job's own runs, and two hours wi
   assert.deepEqual(codes(evaluate(facts({ now: at("15:01"), runs: [open] }), unknown)), ["stuck"]);
 });
 
+Deno.test("stuck: a session that is gone or hidden is told as such", () => {
+  const known = settled({ maxRuntimeMinutes: 30 });
+  const cause = (over: Partial<CronFacts>) =>
+    opened(evaluate(facts({ now: at("13:31"), ...over }), known))[0]?.detail.cause;
+  const runs = [run(at("13:00"), { ...OPEN_RUN, pid: 42 })];
+  assert.equal(cause({ runs, sessions: [] }), "its session 42 is gone, although its row still says running");
+  assert.match(cause({ runs, sessions: null }) ?? "", /cannot be seen: grant pg_monitor/);
+  assert.equal(cause({ runs: [run(at("13:00"), OPEN_RUN)], sessions: [] }), null, "pg_cron noted no session");
+});
+
 Deno.test("stuck: what the session waits for and who blocks it is the cause, without secrets", () => {
   const open = run(at("13:00"), { ...OPEN_RUN, pid: 42 });
   const query = "update users set token = 'sb_secret_abcdefghijklmnop'";

@@ -7,9 +7,10 @@ import type {
   InvocationMinute,
 } from "../../supabase/functions/_shared/domain/edge_function.ts";
 import { NO_EXPECTATIONS } from "../../supabase/functions/_shared/domain/edge_function.ts";
-import type { JobState } from "../../supabase/functions/_shared/domain/hub.ts";
+import type { JobState, OpenIncident } from "../../supabase/functions/_shared/domain/hub.ts";
 import { countDrained } from "../../supabase/functions/_shared/rules/drained_events.ts";
 import { recentInvocations } from "../../supabase/functions/_shared/rules/invocations.ts";
+import { evaluateEdge } from "../../supabase/functions/_shared/rules/evaluate_edge.ts";
 import { judgeFunction } from "../../supabase/functions/_shared/rules/judge_function.ts";
 import {
   isHealthCheckDue,
@@ -50,6 +51,7 @@ function known(over: Partial<FunctionKnowledge> = {}): FunctionKnowledge {
   return {
     jobInventoryId: job.id,
     expectations: NO_EXPECTATIONS,
+    isHeartbeat: false,
     deployed: null,
     health: null,
     minutes,
@@ -331,4 +333,29 @@ Deno.test("countDrained() drops the receivers' own events and health checks, and
   ];
   const { minutes, ...counts } = countDrained([own, healthCheck, ...others], OPTIONS);
   assert.deepEqual([minutes, counts], [[], { events: 13, counted: 0, dropped: 2, ignored: 11 }]);
+});
+
+Deno.test("a webhook without a health_check_url is left to its pings, once what its health check opened is over", () => {
+  const webhook = inventoryJob({ jobType: "webhook", jobName: "crm_hook", jobUser: null, jobId: null });
+  const judged = (code: string, own: Partial<FunctionKnowledge>) => {
+    const incident: OpenIncident = {
+      ...{ id: "incident-1", subjectKind: "job", subjectId: webhook.id, code, severity: "low" },
+      ...{ summary: "it was so", detail: {}, openedAt: NOON - HOUR },
+    };
+    const { observations } = evaluateEdge(
+      { name: "smoothed", ref: null },
+      NO_FACTS,
+      knowledge({ jobs: [webhook], incidents: [incident] }),
+      { ...edge(), functions: new Map([[webhook.id, known({ jobInventoryId: webhook.id, ...own })]]) },
+      NOON,
+      () => "id",
+    );
+    return (observations.incidents ?? []).map((
+      one,
+    ) => [one.action, "resolution" in one ? one.resolution : null]);
+  };
+  assert.deepEqual(judged("slow", { isHeartbeat: true }), []);
+  assert.deepEqual(judged("missed", { isHeartbeat: true }), []);
+  assert.deepEqual(judged("slow", { isHeartbeat: false }), [["resolve", "recovered"]]);
+  assert.deepEqual(judged("unhealthy", { isHeartbeat: true }), [["resolve", "recovered"]]);
 });

@@ -268,7 +268,13 @@ function hubFacts(over: Partial<DoctorFacts> = {}): DoctorFacts {
     schedules: [{ job_name: "send-alert", schedule: "* * * * *", state: "on" }],
     has_url: true,
     has_key: true,
-    functions: [run("check-job-health", 5 * MINUTE), run("send-alert", MINUTE), run("discover-jobs", HOUR)],
+    functions: [
+      ...[run("check-job-health", 5 * MINUTE), run("send-alert", MINUTE), run("discover-jobs", HOUR)],
+      ...[run("check-edge-functions", 2 * MINUTE), run("collect-metrics", 3 * MINUTE)],
+      run("cron-healthcheck", 2 * HOUR),
+    ],
+    functions_since: at(-24 * HOUR),
+    heartbeats: 0,
     projects: [{
       ...{ project_name: "smoothed", enabled: true, status: "ok", read: true },
       ...{ launcher_alive: true, log_run: true },
@@ -369,28 +375,49 @@ Deno.test("doctor finds that a row which gets reports alone, or ends alone, is t
 });
 
 Deno.test("doctor finds functions that are late, gone, failing or dying", () => {
-  const [check, send, discover] = hubFacts().functions as [
-    DoctorFacts["functions"][number],
-    DoctorFacts["functions"][number],
-    DoctorFacts["functions"][number],
-  ];
+  const changed = (over: Record<string, Partial<DoctorFacts["functions"][number]> | null>) =>
+    hubFacts().functions.flatMap((one) => {
+      const change = over[one.function_name];
+      return change === null ? [] : [{ ...one, ...change }];
+    });
   assert.deepEqual(
     found({
-      functions: [
-        { ...check, last_began_at: at(-40 * MINUTE) },
-        { ...send, last_began_at: at(-20 * MINUTE) },
-        { ...discover, last_status: "partial", last_error: "Cannot connect", died: 2 },
-      ],
+      functions: changed({
+        "check-job-health": { last_began_at: at(-40 * MINUTE) },
+        "send-alert": { last_began_at: at(-20 * MINUTE) },
+        "discover-jobs": { last_status: "partial", last_error: "Cannot connect", died: 2 },
+        "check-edge-functions": { last_began_at: at(-20 * MINUTE) },
+        "collect-metrics": { last_began_at: at(-HOUR) },
+      }),
     }),
     [
       "warn: check-job-health is late: it ran 40 min ago",
       "fail: send-alert ran 20 min ago: alerts are kept and not sent",
       "warn: discover-jobs: the last run was partial: Cannot connect",
       "warn: discover-jobs: 2 runs of the last day never ended",
+      "warn: check-edge-functions is late: it ran 20 min ago",
+      "fail: collect-metrics ran 1 h ago: nobody asks for the metrics",
     ],
   );
-  assert.deepEqual(found({ functions: [check, discover] }), [
+  assert.deepEqual(found({ functions: changed({ "send-alert": null, "check-edge-functions": null }) }), [
     "fail: send-alert has never run: alerts are kept and not sent",
+    "fail: check-edge-functions has never run: nobody looks at the edge functions and webhooks",
+  ]);
+});
+
+Deno.test("doctor waits for the first run of what only its schedule calls", () => {
+  const functions = hubFacts().functions.filter(({ function_name: name }) =>
+    name !== "send-alert" && name !== "collect-metrics"
+  );
+  assert.deepEqual(found({ functions, functions_since: at(-2 * MINUTE) }), [
+    "fail: send-alert has never run: alerts are kept and not sent",
+    "warn: collect-metrics has not run yet: nobody asks for the metrics",
+  ]);
+});
+
+Deno.test("doctor wants the healthcheck every few minutes where there are heartbeats", () => {
+  assert.deepEqual(found({ heartbeats: 1 }), [
+    "fail: cron-healthcheck ran 2 h ago: nobody looks at the heartbeats",
   ]);
 });
 

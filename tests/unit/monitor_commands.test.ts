@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AuditReport, HealthReport, Incident, IncidentFilter } from "../../scripts/monitoring_api.ts";
-import type { Annotations, JobChoice } from "../../scripts/monitor/annotate_job.ts";
+import { type Annotations, annotations, type JobChoice } from "../../scripts/monitor/annotate_job.ts";
 import { jsonText } from "../../scripts/monitor/context.ts";
 import { MonitorError } from "../../scripts/monitor/errors.ts";
 import type { Project } from "../../scripts/monitor/hub_tables.ts";
@@ -122,6 +122,9 @@ Deno.test("missing and superfluous arguments, and bad values, are faults of usag
     ["annotate", "sync_leads"],
     ["annotate", "sync_leads", "--grace-minutes", "soon"],
     ["annotate", "sync_leads", "--failure-threshold", "1.5"],
+    ["annotate", "sync_leads", "--health-check-timeout-ms", "1s"],
+    ["annotate", "sync_leads", "--max-error-percent", "5%"],
+    ["annotate", "sync_leads", "--min-invocations", "2.5"],
     ["annotate", "sync_leads", "--owner", "x", "--type", "cron"],
     ["schedule"],
     ["schedule", "* * * * *", "--stdin"],
@@ -215,6 +218,7 @@ Deno.test("check tells what pg_net could not do", async () => {
     status: "ok" as const,
     ...COUNTS,
     runs_logged: 0,
+    changes: [],
     details: [],
     http,
   };
@@ -302,10 +306,14 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
     ...counts,
     runs_logged: 0,
     ...moved,
+    changes: [
+      { job: "late", change: "schedule", old_value: "0 * * * *", new_value: "* * * * *" },
+      { job: "old", change: "removed", old_value: "0 0 * * *", new_value: null },
+    ],
     details,
   };
   const dead = {
-    ...{ project: "scraping", status: "error" as const, details: [], runs_logged: 0 },
+    ...{ project: "scraping", status: "error" as const, changes: [], details: [], runs_logged: 0 },
     ...{ ...COUNTS, jobs: 0, healthy: 0, incidents_opened: 0, incidents_resolved: 0 },
     error: { code: "unreachable", message: 'Cannot connect to project "scraping"' },
   };
@@ -314,6 +322,10 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
   assert.match(stdout, /scraping .*Cannot connect to project "scraping"/);
   assert.match(stdout, /✗ failed .*broken .*the last run failed\n! missed .*late/);
   assert.doesNotMatch(stdout, /fine/);
+  assert.match(
+    stdout,
+    / {2}schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n {2}removed old in smoothed\n/,
+  );
   assert.match(stdout, /2 incidents opened, 1 resolved/);
 });
 
@@ -358,6 +370,35 @@ Deno.test("annotate writes only what was given, and empty text clears", async ()
   assert.equal(code, 0);
   assert.match(stdout, /\* description +Copies leads\n/);
   assert.equal(stderr, "! nobody is told\n");
+});
+
+Deno.test("annotate has an option for every annotation", async () => {
+  const { stdout } = await runWith(["annotate", "--help"]);
+  const missing = annotations.keyof().options.filter((column) =>
+    !stdout.includes(`--${column.replaceAll("_", "-")} `)
+  );
+  assert.deepEqual(missing, []);
+});
+
+Deno.test("annotate writes what is expected of an edge function in the columns' units", async () => {
+  const asked: Annotations[] = [];
+  await runWith(
+    [
+      ...["annotate", "sync-leads", "--type", "edge_function", "--max-error-percent", "2.5"],
+      ...["--min-invocations", "20", "--max-silence-minutes", "90", "--health-check-timeout-ms", "2000"],
+      ...["--health-check-header", "apikey: vault:key", "--health-check-url", ""],
+    ],
+    {
+      updateJob: (_choice, given) => {
+        asked.push(given);
+        return Promise.resolve({ job: shownJob({ job_type: "edge_function" }), warnings: [] });
+      },
+    },
+  );
+  assert.deepEqual(asked, [{
+    ...{ max_error_percent: 2.5, min_invocations: 20, max_silence_minutes: 90 },
+    ...{ health_check_timeout_ms: 2000, health_check_header: "apikey: vault:key", health_check_url: "" },
+  }]);
 });
 
 Deno.test("an ambiguous job names the candidates", async () => {

@@ -133,6 +133,16 @@ Deno.test("an address that tries sixty unknown tokens in a minute is held off un
   assert.equal((await from("192.0.2.1")).status, 404);
 });
 
+Deno.test("who is held off is told by the platform's word for the caller, not by the caller's own", async () => {
+  const deps = world();
+  deps.outcome = { outcome: "unknown" };
+  const from = (address: string, claimed: string) =>
+    ping(deps, `/${TOKEN}`, { headers: { "cf-connecting-ip": address, "x-forwarded-for": claimed } });
+  for (let tries = 0; tries < 60; tries++) await from("192.0.2.1", `198.51.100.${tries}`);
+  assert.equal((await from("192.0.2.1", "198.51.100.99")).status, 429);
+  assert.equal((await from("192.0.2.2", "192.0.2.1")).status, 404);
+});
+
 Deno.test("while the hub is down a ping is asked to come again, and nothing of the token is logged", async () => {
   const deps = world();
   deps.outcome = new AppError("hub_unreachable", "The hub does not answer", { retryable: true });

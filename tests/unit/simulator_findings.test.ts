@@ -468,3 +468,32 @@ Deno.test("a miss ends with its schedule, and is no longer told of the new one",
   assert.deepEqual([opened(seen), resolved(seen)], [[], ["rescheduled"]]);
   assert.equal(seen.jobs[0]?.status, "healthy");
 });
+
+Deno.test("criteria that were not met are not met by a run that has only begun, whatever was told meanwhile", () => {
+  const before = settled({ successCheckSql: "select false" });
+  const one = run(at("13:00"));
+  const answered = { successChecks: [{ jobId: 1, held: false, error: null }] };
+  const unmet = evaluate(facts({ now: at("13:05"), runs: [one], ...answered }), before);
+  assert.deepEqual(opened(unmet), ["criteria_not_met"]);
+  const known = afterwards(before, unmet);
+  const missed = evaluate(next(known, { now: at("14:40"), reread: [one] }), known);
+  assert.equal(missed.jobs[0]?.verdict, "missed");
+  const after = afterwards(known, missed);
+  const begun = run(at("15:00"), { status: "running", endedAt: null });
+  const seen = evaluate(next(after, { now: at("15:01"), reread: [one], runs: [begun] }), after);
+  assert.deepEqual([resolved(seen), seen.jobs[0]?.verdict], [[], "criteria_not_met"]);
+});
+
+Deno.test("a run during which the clock was set wrong is not slow", () => {
+  const noon = run(NOON);
+  const before = settled({ maxRuntimeMinutes: 30 }, "0 * * * *", [noon]);
+  const across = run(at("13:00"), { endedAt: at("18:00") });
+  const off = next(before, { now: at("18:10"), reread: [noon], runs: [across] });
+  const wrong = afterwards(before, evaluate(off, before, at("13:20")));
+  const right = evaluate(next(wrong, { now: at("13:25"), reread: [across] }), wrong);
+  assert.deepEqual(opened(right), []);
+  const after = afterwards(wrong, right);
+  const well = run(at("14:00"));
+  const later = evaluate(next(after, { now: at("14:01"), reread: [across], runs: [well] }), after);
+  assert.deepEqual([opened(later), later.jobs[0]?.status], [[], "healthy"]);
+});

@@ -134,6 +134,30 @@ Deno.test("whatever is thrown is reported: text, objects, nothing, errors that r
   ]);
 });
 
+Deno.test("what was thrown is read after the caller has it, and however large or circular it is", async () => {
+  const hub = fakeHub();
+  const order: string[] = [];
+  const circular: Record<string, unknown> = Object.defineProperty({}, "code", {
+    enumerable: true,
+    get: () => {
+      order.push("read");
+      return 7n;
+    },
+  });
+  circular["list"] = Array(1_000_000).fill("x".repeat(5_000));
+  circular["self"] = circular;
+  const rejects = withExecutionLog("a", () => Promise.reject(circular), hub.options);
+  const throws = withExecutionLog("a", () => {
+    throw circular;
+  }, hub.options);
+  await Promise.resolve(rejects(request())).catch(() => order.push("caught"));
+  assert.throws(() => throws(request()), (error) => error === circular);
+  order.push("caught");
+  await hub.received(2);
+  assert.deepEqual(order, ["caught", "caught", "read", "read"]);
+  assert.match(hub.executions[0]?.error?.message ?? "", /^\{"code":"7","list":\["xxx/);
+});
+
 Deno.test("an answer with 5xx is a failure", async () => {
   const hub = fakeHub();
   await withExecutionLog("a", () => new Response("", { status: 503 }), hub.options)(request());

@@ -15,6 +15,7 @@ const minutes = number(/^$|^-?\d{1,9}(\.\d{1,6})?$/, "a number of minutes");
 const truth = z.enum(["true", "false", ""], 'must be true, false, or "" to clear it')
   .transform((value) => value === "" ? null : value === "true").optional();
 const whole = number(/^$|^-?\d{1,9}$/, "a whole number");
+const percent = number(/^$|^-?\d{1,9}(\.\d{1,6})?$/, "a number");
 
 const options = z.object({
   ...projectOption,
@@ -32,6 +33,15 @@ const options = z.object({
   minRows: whole,
   checkBodyOk: truth,
   successCheckSql: z.string().optional(),
+  healthCheckUrl: z.string().optional(),
+  healthCheckHeader: z.string().optional(),
+  healthCheckStatus: z.string().optional(),
+  healthCheckBody: z.string().optional(),
+  healthCheckTimeoutMs: whole,
+  healthCheckMaxMs: whole,
+  maxErrorPercent: percent,
+  minInvocations: whole,
+  maxSilenceMinutes: minutes,
 });
 
 export function addAnnotate(program: Command, runner: Runner): void {
@@ -53,11 +63,21 @@ export function addAnnotate(program: Command, runner: Runner): void {
     .option("--min-rows <n>", "rows that a successful run affects at least")
     .option("--check-body-ok <true|false>", 'whether an HTTP answer that says "ok": false is a failure')
     .option("--success-check-sql <query>", "a query on the project, true after a run that worked")
+    .option("--health-check-url <url>", "of a function or webhook: asked whether it is well; or vault:NAME")
+    .option("--health-check-header <name: value>", "a header that this needs, such as apikey: vault:NAME")
+    .option("--health-check-status <codes>", "what a healthy answer has: 2xx, or such as 200, 404")
+    .option("--health-check-body <text>", "text that a healthy answer contains")
+    .option("--health-check-timeout-ms <n>", "how long a healthy answer may take at all")
+    .option("--health-check-max-ms <n>", "above which an answer is slow")
+    .option("--max-error-percent <n>", "failed invocations from which an edge function is failing")
+    .option("--min-invocations <n>", "of how many of its last invocations that percentage is taken")
+    .option("--max-silence-minutes <n>", "without an invocation, after which an edge function is silent")
     .addHelpText(
       "after",
       examples([
         'annotate sync_leads --description "Copies leads to the CRM" --criticality critical --owner "data team"',
         "annotate sync_leads --project smoothed --grace-minutes 10 --runbook-url https://wiki.example/leads",
+        "annotate sync-leads --type edge_function --max-error-percent 5 --max-silence-minutes 60",
         'annotate sync_leads --owner ""',
       ]),
     );
@@ -97,7 +117,7 @@ function* annotatedLines(
   for (const column of annotations.keyof().options) {
     const value = job[column];
     const mark = changed.includes(column) ? paint.yellow("*") : " ";
-    const label = paint.dim(column.replaceAll("_", " ").padEnd(19));
+    const label = paint.dim(column.replaceAll("_", " ").padEnd(23));
     yield `${mark} ${label} ${value === null ? paint.dim("-") : oneLine(String(value))}`;
   }
 }

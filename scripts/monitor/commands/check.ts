@@ -60,6 +60,7 @@ function* checkLines(context: Context, report: HealthReport): Generator<string> 
   yield* tableLines(context.stdout, COLUMNS, report.projects.length === 1 ? rows : [...rows, total]);
   yield* findingLines(context, report);
   yield* httpLines(context, report);
+  yield* changeLines(context, report);
   yield "";
   yield closingLine(context, report);
 }
@@ -95,6 +96,20 @@ function* findingLines({ stdout }: Context, { projects }: HealthReport): Generat
   if (rows.length === 0) return;
   yield "";
   yield* tableLines(stdout, FINDING_COLUMNS, rows);
+}
+
+/** What is different about jobs since the last look, with a schedule's old and new text. */
+function* changeLines({ stdout: { paint } }: Context, { projects }: HealthReport): Generator<string> {
+  const lines = projects.flatMap(({ project, changes }) =>
+    changes.map(({ job, change, old_value, new_value }) => {
+      const values = change === "schedule"
+        ? `: ${oneLine(old_value ?? "")} → ${oneLine(new_value ?? "")}`
+        : "";
+      return `  ${paint.yellow(change)} ${oneLine(job)} ${paint.dim(`in ${project}`)}${values}`;
+    })
+  );
+  if (lines.length > 0) yield "";
+  yield* lines;
 }
 
 /** What pg_net could not do in the last hour, or has not done yet. */

@@ -52,8 +52,9 @@ function* historyLines(context: Context, { runs }: JobHistory, limit: number): G
 }
 
 function runCells({ stdout: { paint } }: Context, run: LoggedRun, now: number): Cell[] {
-  const { run_at, job_name, job_user, status, duration_ms, error_message } = run;
-  const as = job_user === null || job_user === "postgres" ? "" : ` (as ${job_user})`;
+  const { run_at, job_name, job_user, job_type, status, duration_ms, error_message } = run;
+  const role = job_user === null || job_user === "postgres" ? "" : ` (as ${job_user})`;
+  const as = job_type === null || job_type === "pg_cron" ? role : ` (${job_type})`;
   return [
     run_at === null ? { text: "unknown", paint: paint.dim } : agoCell(paint, run_at, now),
     { text: `${job_name}${as}`, paint: paint.bold },

@@ -18,10 +18,12 @@ import { readEdgeKnowledge } from "../_shared/hub/edge_knowledge.ts";
 import { recordEdge, tidyReports } from "../_shared/hub/edge_record.ts";
 import { readKnowledge } from "../_shared/hub/knowledge.ts";
 import { listProjects, nameOf, type ProjectEntry } from "../_shared/hub/projects.ts";
+import { readConfiguredSecrets } from "../_shared/hub/secrets.ts";
 import { type Recorded, untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
 import { countStatuses } from "../_shared/rules/counts.ts";
 import { evaluateEdge } from "../_shared/rules/evaluate_edge.ts";
+import { secretBlanker } from "../_shared/rules/redact.ts";
 import type { FunctionReport } from "../_shared/rules/judge_function.ts";
 import { limited, readFunctionLogs } from "../_shared/sources/function_logs.ts";
 import {
@@ -91,7 +93,9 @@ export async function runEdgeCheck(deps: EdgeCheckDeps, input: TriggerInput): Pr
   const entries = await listProjects(deps.sql, deps.config, input.project);
   if (!input.dry_run) await tidyReports(deps.sql);
   const gate: Gate = { notBefore: 0 };
-  const projects = await Promise.all(entries.map((entry) => checkProject(deps, gate, entry, input.dry_run)));
+  const secrets = await readConfiguredSecrets({ sql: deps.sql, env: deps.config.secret });
+  const look = { ...deps, blank: secretBlanker([...deps.config.secrets, ...secrets]) };
+  const projects = await Promise.all(entries.map((entry) => checkProject(look, gate, entry, input.dry_run)));
   const sum = (count: (report: ProjectEdgeReport) => number) =>
     projects.reduce((total, report) => total + count(report), 0);
   return {
@@ -117,8 +121,14 @@ export function edgeCheckEnding(report: EdgeCheckReport, input: TriggerInput): C
   };
 }
 
+/** What each project is looked at with. */
+interface LookDeps extends EdgeCheckDeps {
+  /** Takes secrets of ours out of what a project says. */
+  blank: <T>(value: T) => T;
+}
+
 async function checkProject(
-  deps: EdgeCheckDeps,
+  deps: LookDeps,
   gate: Gate,
   entry: ProjectEntry,
   dryRun: boolean,
@@ -127,7 +137,7 @@ async function checkProject(
   // the database of a project may be out of reach and its functions well
   const project = entry.kind === "project" ? entry.project : { name, ref: null };
   try {
-    const facts = await readFacts(deps, gate, project);
+    const facts = deps.blank(await readFacts(deps, gate, project));
     for (const error of facts.errors) deps.log.warn("edge functions not read", { project: name, ...error });
     return await untilRecorded(() => judge(deps, project, facts, dryRun));
   } catch (error) {

@@ -50,7 +50,17 @@ export interface ProjectReport extends StatusCounts {
   http?: HttpReport;
   incidents_opened: number;
   incidents_resolved: number;
+  /** What is different about its jobs since the last look. */
+  changes: ChangeAnswer[];
   details: JobAnswer[];
+}
+
+/** Something that is different about a job; values are redacted. */
+export interface ChangeAnswer {
+  job: string;
+  change: string;
+  old_value: string | null;
+  new_value: string | null;
 }
 
 /** What one look saw of a project's pg_net. */
@@ -194,9 +204,12 @@ async function evaluate(
 
 /** A check is asked after each new success, and again while it does not hold. */
 function successChecksOf(knowledge: HubKnowledge): SuccessCheckRequest[] {
+  const open = new Set(
+    knowledge.incidents.filter(({ code }) => code === "criteria_not_met").map(({ subjectId }) => subjectId),
+  );
   return knowledge.jobs.flatMap(({ id, jobId, successCheckSql, removedAt }) => {
     if (jobId === null || successCheckSql === null || removedAt !== null) return [];
-    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met";
+    const unmet = knowledge.states.get(id)?.verdict === "criteria_not_met" || open.has(id);
     return [{ jobId, sql: successCheckSql, when: unmet ? "always" : "new success" }];
   });
 }
@@ -217,6 +230,12 @@ function report(
     incidents_opened: incidentsOpened,
     incidents_resolved: incidentsResolved,
     ...(http === undefined ? {} : { http: httpReport(http) }),
+    changes: (observations?.changes ?? []).map(({ jobName, change, oldValue, newValue }) => ({
+      job: jobName,
+      change,
+      old_value: oldValue,
+      new_value: newValue,
+    })),
     details: details.map(({ jobName, jobUser, lastRunAt, ...job }) => ({
       ...job,
       job_name: jobName,

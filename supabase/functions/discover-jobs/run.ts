@@ -17,6 +17,7 @@ import { readEdgeKnowledge } from "../_shared/hub/edge_knowledge.ts";
 import { recordEdge } from "../_shared/hub/edge_record.ts";
 import { untilRecorded } from "../_shared/hub/record.ts";
 import { failureFields, type Log } from "../_shared/log.ts";
+import { driftTransitions } from "../_shared/rules/drift.ts";
 import { evaluateUnreadable, reconcileCron } from "../_shared/rules/evaluate.ts";
 import { type EdgeReconciliation, reconcileFunctions } from "../_shared/rules/edge_inventory.ts";
 import type { Reconciliation } from "../_shared/rules/inventory.ts";
@@ -196,6 +197,7 @@ function assemble(
         ...unreadable?.incidents ?? [],
         // whether a removed function was expected, check-edge-functions judges
         ...cronJobs.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
+        ...[cronJobs, shown].flatMap((inventory) => driftTransitions(inventory, knowledge)),
       ],
     },
     functions: shown.functions,

@@ -83,7 +83,7 @@ function answer(
   });
 }
 
-/** Who called, as the platform says. */
-function addressOf(request: Request): string {
-  return request.headers.get("x-forwarded-for")?.split(",", 1)[0]?.trim() ?? "";
+/** Who called, as the platform says: a caller can begin `x-forwarded-for` himself, not what Cloudflare writes. */
+function addressOf({ headers }: Request): string {
+  return headers.get("cf-connecting-ip") ?? headers.get("x-forwarded-for")?.split(",", 1)[0]?.trim() ?? "";
 }

@@ -28,7 +28,7 @@ const SENDING_MS = SENDING_TIMEOUT_MS + 5_000;
  * What one run takes on, in {@link effortOf deliveries of one incident}: a third of the CPU that an edge function has for
  * a request (2 s), by `bench/deliveries.ts`. The next run, a minute later, goes on.
  */
-const EFFORT_LIMIT = 150;
+const EFFORT_LIMIT = 120;
 /** A delivery that tells of so many more incidents takes as long again; so does one with so many letters of errors. */
 const INCIDENTS_OF_ONE_EFFORT = 40;
 const LETTERS_OF_ONE_EFFORT = 20_000;

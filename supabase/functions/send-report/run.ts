@@ -20,12 +20,12 @@ import { reportText } from "../_shared/rules/report_text.ts";
 
 /** Rows a list: of what is sent, and of what a person asks to see. */
 const SENT_ROWS = 12;
-const MOST_ROWS = 500;
+const MOST_ROWS = 200;
 
 export const reportInput = z.strictObject({
   /** Who calls; `cron` is answered at once. */
   source: z.string().max(64).default("manual"),
-  report: reportKind,
+  report: reportKind.default("daily"),
   /** Answers the report, its mail and who would get it; sends and writes nothing. */
   dry_run: z.boolean().default(false),
 });

@@ -141,6 +141,8 @@ export interface LastFailure {
 export interface FunctionKnowledge {
   jobInventoryId: string;
   expectations: Expectations;
+  /** A webhook that says itself that it ran: without a `health_check_url` its pings are judged, not here. */
+  isHeartbeat: boolean;
   deployed: DeployedFunction | null;
   health: HealthCheckState | null;
   /** Of the last 24 hours: each source's newest minutes, as many as the error rate is taken of. */

@@ -86,7 +86,8 @@ export interface CronFacts {
   runs: CronRun[];
   /** The runs that had not ended at the last look, read again. */
   reread: CronRun[];
-  sessions: RunSession[];
+  /** Of runs in progress; `null`: they may not be seen. */
+  sessions: RunSession[] | null;
   successChecks: SuccessCheck[];
   /** `null`: the project has no pg_net. Absent: nobody asked. */
   http?: HttpFacts | null;

@@ -72,4 +72,6 @@ export interface HubKnowledge {
   states: Map<string, JobState>;
   incidents: OpenIncident[];
   alertConfigs: AlertRoute[];
+  /** Whether people want to be told when a job is edited. */
+  alertOnDrift: boolean;
 }

@@ -80,7 +80,7 @@ export const incident = z.object({
   detail: incidentDetail,
   openedAt: z.string(),
   resolvedAt: z.string().nullable(),
-  /** How it ended: `recovered`, `removed`, `paused`, `rescheduled` or `by hand`. */
+  /** How it ended: `recovered`, `removed`, `paused`, `rescheduled`, `superseded`, `told` or `by hand`. */
   resolution: z.string().nullable(),
   job: incidentJob.nullable(),
   /** Only of an incident that is told by itself. */

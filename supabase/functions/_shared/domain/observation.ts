@@ -63,7 +63,7 @@ export type OwedDelivery =
   | { state: "unroutable"; lastError: string };
 
 /** How an incident ended. */
-export type Resolution = "recovered" | "removed" | "paused" | "rescheduled" | "superseded";
+export type Resolution = "recovered" | "removed" | "paused" | "rescheduled" | "superseded" | "told";
 
 /** A transition of an incident. */
 export type IncidentTransition =

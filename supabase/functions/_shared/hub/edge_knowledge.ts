@@ -39,6 +39,7 @@ const functionKnowledge = z.object({
     minInvocations: z.number().nullable(),
     maxSilenceMinutes: z.number().nullable(),
   }),
+  isHeartbeat: z.boolean(),
   deployed: z.object({
     functionId: z.string(),
     slug: z.string(),
@@ -176,6 +177,9 @@ const QUERY = `
           'healthCheckTimeoutMs', j.health_check_timeout_ms, 'healthCheckMaxMs', j.health_check_max_ms,
           'maxErrorPercent', j.max_error_percent, 'minInvocations', j.min_invocations,
           'maxSilenceMinutes', j.max_silence_minutes),
+        'isHeartbeat', exists (
+          select from public.job_heartbeats b
+          where b.project_name = $1 and b.job_type = j.job_type and b.job_name = j.job_name),
         'deployed', case when e.job_inventory_id is not null then jsonb_build_object(
           'functionId', e.function_id, 'slug', j.job_name, 'status', e.status, 'version', e.version,
           'deployedAt', ${ms("e.deployed_at")}) end,

@@ -72,6 +72,7 @@ const knowledge = z.object({
     openedAt: z.number(),
   })),
   alertConfigs: z.array(alertRoute),
+  alertOnDrift: z.boolean(),
 });
 
 /**
@@ -116,7 +117,8 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
           -- a flapping incident is the alert policy's: no check ends it
           where project_name = ${projectName} and resolved_at is null and code <> 'flapping'),
         'alertConfigs', (select coalesce(jsonb_agg(monitoring.alert_route_json(c) order by c.created_at, c.id), '[]')
-          from public.alert_config c)
+          from public.alert_config c),
+        'alertOnDrift', coalesce((select value = 'true' from public.app_settings where key = 'alert_on_drift'), false)
       ) as knowledge`;
     const parsed = knowledge.parse(
       typeof row?.knowledge === "string" ? JSON.parse(row.knowledge) : row?.knowledge,

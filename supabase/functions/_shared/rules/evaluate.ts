@@ -5,6 +5,7 @@ import type { Observations, ObservedHttp, ObservedJob, ObservedProject } from ".
 import type { ProjectIdentity } from "../domain/project.ts";
 import { commandWarnings } from "./command_warnings.ts";
 import { type CallsOfJobs, callsOfJobs, isReplaced, nextReading, NOTHING_READ } from "./http_calls.ts";
+import { driftTransitions } from "./drift.ts";
 import { reconcile, type Reconciliation, shownCronJobs } from "./inventory.ts";
 import { closeRemovedJob } from "./job_transitions.ts";
 import { type JobReport, type JudgedJob, judgeJob } from "./judge_job.ts";
@@ -87,6 +88,7 @@ export function evaluateProject(
         ...projectTransitions(project, conditions, knowledge),
         ...judged.flatMap(({ transitions }) => heldUnder(conditions, transitions)),
         ...inventory.removed.flatMap((id) => closeRemovedJob(id, knowledge)),
+        ...driftTransitions(inventory, knowledge),
       ],
     },
     jobs: judged.map(({ report }) => report),

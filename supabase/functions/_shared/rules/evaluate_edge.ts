@@ -97,19 +97,22 @@ function jobsNow(
  * expects it, and until its incidents are over.
  */
 function isJudged(job: InventoryJob, edge: EdgeKnowledge, knowledge: HubKnowledge): boolean {
-  const expectations = edge.functions.get(job.id)?.expectations ?? NO_EXPECTATIONS;
+  const own = edge.functions.get(job.id);
+  const expectations = own?.expectations ?? NO_EXPECTATIONS;
   const incidents = knowledge.incidents.filter((one) =>
     one.subjectKind === "job" && one.subjectId === job.id
   );
   if (job.jobType === "webhook") {
-    const asked = incidents.some(({ code }) => HEALTH_CODES.has(code));
+    const asked = incidents.some(({ code }) =>
+      HEALTH_CODES.has(code) || (code === "slow" && own?.isHeartbeat !== true)
+    );
     return asked || (job.removedAt === null && expectations.healthCheckUrl !== null);
   }
   return job.removedAt === null || isExpected(job, expectations) || incidents.length > 0;
 }
 
-/** Incidents of health checks, which nobody else ends. */
-const HEALTH_CODES: ReadonlySet<string> = new Set(["unhealthy", "health_check_refused", "slow"]);
+/** Incidents of health checks, which nobody else ends; slow may be a heartbeat's too. */
+const HEALTH_CODES: ReadonlySet<string> = new Set(["unhealthy", "health_check_refused"]);
 
 function newJob(job: { id: string; jobName: string; active: boolean }, now: number): InventoryJob {
   return {
@@ -133,6 +136,7 @@ function firstSeen({ id, jobName }: InventoryJob, { logs }: EdgeFacts): Function
   return {
     jobInventoryId: id,
     expectations: NO_EXPECTATIONS,
+    isHeartbeat: false,
     deployed: null,
     health: null,
     minutes,

@@ -4,7 +4,7 @@ import { redact } from "./redact.ts";
 import { clean, cut } from "./text.ts";
 
 /** Characters of a message that are looked at, and of a fingerprint. */
-const LOOKED_AT = 1_000;
+const LOOKED_AT = 500;
 const LIMIT = 160;
 const NO_MESSAGE = "(no message)";
 

@@ -157,11 +157,15 @@ function openRunOf(
   if (run === null) return null;
   const since = run.startedAt ?? openSince.get(run.runId) ?? facts.now;
   if (run.startedAt === null && facts.now - since > START_UP_LIMIT_MS) return null;
-  const session = facts.sessions.find(({ pid }) => pid === run.pid) ?? null;
-  return { run, since, session };
+  return { run, since, session: sessionOf(run, facts) };
 }
 
 /** A job that nobody has annotated. */
+function sessionOf({ pid }: CronRun, { sessions }: CronFacts): NonNullable<JobView["open"]>["session"] {
+  if (pid === null || sessions === null) return "hidden";
+  return sessions.find((session) => session.pid === pid) ?? "gone";
+}
+
 export const NOTHING_WRITTEN = {
   description: null,
   successCriteria: null,

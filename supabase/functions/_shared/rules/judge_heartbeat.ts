@@ -186,7 +186,7 @@ function factsOf({ ends, timeZone }: Heartbeat, { now, limit }: { now: number; l
     serverStartedAt: 0,
     settings: { timeZone, logRun: true, maxRunningJobs: null, pgCronVersion: "", access: "readable" },
     launcherAlive: null,
-    ...{ jobs: [], runs: [], reread: [], sessions: [], successChecks: [], cursor: null },
+    ...{ jobs: [], runs: [], reread: [], sessions: null, successChecks: [], cursor: null },
     reading: "first",
     // where there was more to read than one look takes, nothing is missed that is not read
     knownUntil: ends.length < limit ? now : Math.min(newest, now),

@@ -29,6 +29,7 @@ const ENDINGS: Readonly<Record<string, string>> = {
   paused: "The job was paused; nothing is expected of it until it is resumed.",
   rescheduled: "The job has a new schedule and is judged by that from now on.",
   superseded: "What is left of it is told by itself.",
+  told: "It happened once, and that is all.",
   "by hand": "Somebody closed the incident by hand.",
 };
 /** The same, of metrics. */
@@ -310,6 +311,7 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
     if (opened === null || resolved === null) return ending;
     return `${ending} It lasted ${outageOf(incident)}, from ${formatUtc(opened)} to ${formatUtc(resolved)}.`;
   }
+  if (resolved !== null && incident.resolution === "told") return told + because;
   if (resolved !== null) return `${told}${because} It has recovered since, at ${formatUtc(resolved)}.`;
   if (event === "reminder" && opened !== null) {
     return `${told}${because} It has lasted ${formatDuration(now.getTime() - opened.getTime())} so far.`;

@@ -8,7 +8,7 @@ import type {
   ReportPeriod,
   ReportSection,
 } from "../domain/report.ts";
-import { groupErrors } from "./fingerprint.ts";
+import { type ErrorGroup, groupErrors } from "./fingerprint.ts";
 import { seriesName } from "./metric_text.ts";
 import { reportActions } from "./report_actions.ts";
 import { beforeInWords, periodInWords } from "./report_period.ts";
@@ -32,7 +32,8 @@ import { formatDuration, formatUtc } from "./text.ts";
 
 /** Composes a report. Everything that came from outside is redacted and put on one line here. */
 export function composeReport(facts: ReportFacts, period: ReportPeriod): Report {
-  const actions = reportActions(facts, period);
+  const failed = groupErrors(facts.errors).filter(({ count }) => count > 0);
+  const actions = reportActions(facts, period, failed);
   const command = `deno task monitor report ${period.kind}`;
   return {
     kind: period.kind,
@@ -47,7 +48,7 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
       openIncidents(facts),
       closedIncidents(facts),
       troubled(facts),
-      errors(facts, period),
+      errors(failed, period),
       slowest(facts),
       slowing(facts),
       cost(facts),
@@ -264,12 +265,11 @@ function troubled({ troubled: { count, rows } }: ReportFacts): ReportSection {
   };
 }
 
-function errors({ errors }: ReportFacts, { from }: ReportPeriod): ReportSection {
+function errors(groups: readonly ErrorGroup[], { from }: ReportPeriod): ReportSection {
   const since = Date.parse(`${from}T00:00:00Z`);
-  const groups = groupErrors(errors).filter(({ count }) => count > 0);
   return {
     title: "Errors",
-    ...groups.length > 0 ? { note: "Numbers, ids and quoted values are folded." } : {},
+    note: "Numbers, ids and quoted values are folded.",
     columns: [
       { title: "error" },
       { title: "times", ...NUMBER, after: "times" },

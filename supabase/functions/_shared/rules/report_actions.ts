@@ -1,7 +1,7 @@
 /** What a person should do because of a report, worst first. */
 import type { ReportAction, ReportFacts, ReportPeriod } from "../domain/report.ts";
 import type { Severity } from "../domain/job.ts";
-import { groupErrors } from "./fingerprint.ts";
+import type { ErrorGroup } from "./fingerprint.ts";
 import { counted, formatShare, jobName, lasting, safeName, safeText, uptimeOf } from "./report_words.ts";
 import { SEVERITY_ORDER } from "./routing.ts";
 import { formatDuration, formatUtc } from "./text.ts";
@@ -18,8 +18,16 @@ const LONG_SILENCE_MS = 7 * 24 * HOUR;
 /** Of one kind, so that no kind drowns the others. */
 const OF_A_KIND = 5;
 
-/** What to do, the gravest first; among equals, what keeps us from seeing before what we see. */
-export function reportActions(facts: ReportFacts, period: ReportPeriod): ReportAction[] {
+/**
+ * What to do, the gravest first; among equals, what keeps us from seeing before what we see.
+ *
+ * @param errors Of the period.
+ */
+export function reportActions(
+  facts: ReportFacts,
+  period: ReportPeriod,
+  errors: readonly ErrorGroup[],
+): ReportAction[] {
   const actions = [
     ...watching(facts),
     ...unreadable(facts),
@@ -27,7 +35,7 @@ export function reportActions(facts: ReportFacts, period: ReportPeriod): ReportA
     ...openIncidents(facts),
     ...unreliable(facts),
     ...metrics(facts),
-    ...newErrors(facts, period),
+    ...newErrors(errors, period),
     ...slowing(facts),
     ...upkeep(facts),
   ];
@@ -157,9 +165,9 @@ function metrics({ metrics: { rows, failing } }: ReportFacts): ReportAction[] {
   return [...alarms.slice(0, OF_A_KIND), ...broken];
 }
 
-function newErrors({ errors }: ReportFacts, { from }: ReportPeriod): ReportAction[] {
+function newErrors(errors: readonly ErrorGroup[], { from }: ReportPeriod): ReportAction[] {
   const since = Date.parse(`${from}T00:00:00Z`);
-  const fresh = groupErrors(errors).filter(({ count, firstAt }) => count > 0 && firstAt >= since);
+  const fresh = errors.filter(({ firstAt }) => firstAt >= since);
   return fresh.slice(0, 3).map(({ fingerprint, count, jobs: [job] }) => ({
     severity: "low",
     text: `Look at a new error, ${count === 1 ? "once" : `${counted(count, "time")}`}${

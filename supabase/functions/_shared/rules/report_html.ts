@@ -18,6 +18,8 @@ export interface ReportMail {
 const HTML_LIMIT = 95_000;
 const TEXT_LIMIT = 60_000;
 const SUBJECT_LIMIT = 200;
+/** Characters of a value that stays on one line. */
+const NEVER_BROKEN = 20;
 /** From all that is known to what fits whatever the names are. */
 const CUTS: readonly ReportCuts[] = [
   { rows: 12, actions: 15, cell: 200 },
@@ -129,11 +131,13 @@ function inner(rows: readonly string[], style: string): string {
 
 function sectionRows(report: Report, section: ReportSection, cuts: ReportCuts): string[] {
   const titled = section.columns.some(({ title }) => title !== "");
-  const head = section.columns.map(({ title, align }) =>
-    `<td${align === "right" ? ' align="right"' : ""} style="padding:2px 8px 2px 0">${escape(title)}</td>`
+  const head = section.columns.map(({ title, align }, index) =>
+    `<td${align === "right" ? ' align="right"' : ""} style="padding:2px 0 2px ${
+      index === 0 ? 0 : 10
+    }px;font-size:11px;color:#667085">${escape(title)}</td>`
   );
   const rows = [
-    ...titled ? [`<tr style="color:#667085;font-size:11px">${head.join("")}</tr>`] : [],
+    ...titled ? [`<tr>${head.join("")}</tr>`] : [],
     ...section.rows.slice(0, cuts.rows).map((cells) =>
       `<tr>${cells.map((cell, index) => cellHtml(section, cell, index, cuts)).join("")}</tr>`
     ),
@@ -154,16 +158,19 @@ function sectionRows(report: Report, section: ReportSection, cuts: ReportCuts): 
 
 function cellHtml(
   { columns }: ReportSection,
-  cell: ReportCell,
+  { text, tone = "plain", bar }: ReportCell,
   index: number,
   { cell: limit }: ReportCuts,
 ): string {
   const right = columns[index]?.align === "right" ? ' align="right"' : "";
-  const colour = cell.tone === undefined || cell.tone === "plain" ? "" : `;color:${COLOURS[cell.tone]}`;
-  const bar = cell.bar === undefined ? "" : `${barText(cell.bar)} `;
-  return `<td${right} style="padding:3px 8px 3px 0;border-top:1px solid #eaecf0;vertical-align:top;word-break:break-word${colour}">${bar}${
-    escape(cut(cell.text, limit))
-  }</td>`;
+  const style = [
+    `padding:3px 0 3px ${index === 0 ? 0 : 10}px;border-top:1px solid #eaecf0;vertical-align:top`,
+    // a number is not broken, a name may be
+    index > 0 && text.length <= NEVER_BROKEN ? "white-space:nowrap" : "word-break:break-word",
+    ...tone === "plain" ? [] : [`color:${COLOURS[tone]}`],
+  ];
+  const shown = `${bar === undefined ? "" : `${barText(bar)} `}${escape(cut(text, limit))}`;
+  return `<td${right} style="${style.join(";")}">${shown}</td>`;
 }
 
 function escape(text: string): string {

@@ -33,7 +33,7 @@ export function uptimeOf({ successes, failures, missed }: RunCounts): number | n
 export function formatShare(share: number): string {
   if (share >= 1) return "100 %";
   // rounding must not make a failure disappear
-  return `${(Math.floor(share * 10_000) / 100).toFixed(2)} %`;
+  return `${Math.min(share * 100, 99.99).toFixed(2)} %`;
 }
 
 /** A share of successes with its bar. */

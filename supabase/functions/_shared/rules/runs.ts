@@ -83,8 +83,8 @@ export function loggedMiss(jobInventoryId: string, slot: number): LoggedRun {
 
 /**
  * The runs to keep with the job's state, newest last: the last two dozen, and older ones that an undecided slot may
- * still be matched with. What seems to have started in the future ran when the clock was wrong: it keeps no time, or it
- * would stand for a slot once that time has come.
+ * still be matched with. What seems to have started or ended in the future did so when the clock was wrong: it keeps no
+ * such time, or it would stand for a slot once that has come, and pass for a long run.
  *
  * @param now The project's clock.
  */
@@ -103,9 +103,7 @@ export function keepRecent(
       : { message: run.message?.slice(0, 500).toWellFormed() ?? null }),
   }));
   const all = [...before.filter((run) => run.status !== "running"), ...ended].map((run) =>
-    run.startedAt !== null && Date.parse(run.startedAt) > now
-      ? { ...run, startedAt: null, endedAt: null }
-      : run
+    withoutFuture(run, now)
   );
   const needed = all.filter((run, index) =>
     index >= all.length - RECENT_RUNS ||
@@ -118,6 +116,12 @@ export function keepRecent(
     startedAt: iso(sorted.open.startedAt),
     endedAt: null,
   }];
+}
+
+function withoutFuture(run: RecentRun, now: number): RecentRun {
+  const future = (instant: string | null) => instant !== null && Date.parse(instant) > now;
+  if (future(run.startedAt)) return { ...run, startedAt: null, endedAt: null };
+  return future(run.endedAt) ? { ...run, endedAt: null } : run;
 }
 
 /** Rows in what pg_cron kept of a success: a command tag (`INSERT 0 5`, `UPDATE 3`) or `5 rows`. */

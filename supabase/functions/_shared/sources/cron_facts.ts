@@ -236,7 +236,7 @@ const look = z.object({
   jobs: z.array(cronJob),
   runs: z.array(cronRun),
   reread: z.array(cronRun),
-  sessions: z.array(runSession),
+  sessions: z.array(runSession).nullable(),
   maxRunId: z.number().int().nullable(),
   watchesHub: z.boolean(),
 });
@@ -366,7 +366,7 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
              from cron.job j),
     'runs', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from runs d),
     'reread', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from reread d),
-    'sessions', ${SESSIONS},
+    'sessions', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then ${SESSIONS} end,
     'maxRunId', (select max(runid) from cron.job_run_details),
     'watchesHub', ${WATCHES_HUB})::text as facts`;
 }

@@ -40,7 +40,7 @@ export interface JobView {
   /** Usual minutes between two slots; `null` where there are none. */
   intervalMinutes: number | null;
   /** The run in progress, since when (project's clock), and what its session is doing where that can be seen. */
-  open: { run: CronRun; since: number; session: RunSession | null } | null;
+  open: { run: CronRun; since: number; session: RunSession | "gone" | "hidden" } | null;
   /** What the job's success check answered at this look; `null`: it was not asked. */
   successCheck: SuccessCheck | null;
   /** What became of the HTTP calls of the last runs, newest last; `waiting`: some of the newest have not ended. */

@@ -12,7 +12,8 @@ export const criteria: Check = {
     if (view.job.successCheckSql === null) return null;
     const answer = view.successCheck;
     if (answer === null) {
-      return view.previous?.verdict === "criteria_not_met"
+      // also where something else was told of the job meanwhile
+      return view.previous?.verdict === "criteria_not_met" || view.openOutage?.code === "criteria_not_met"
         ? verdict(view, "its success check has not held")
         : null;
     }

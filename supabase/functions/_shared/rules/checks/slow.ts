@@ -13,9 +13,11 @@ export const slow: Check = {
   code: "slow",
   evaluate(view) {
     if (view.lastFinished?.status !== "success") return null;
-    const durations = durationsOf(view.recentRuns);
-    const last = durations.at(-1);
+    const ended = view.recentRuns.findLast(({ status }) => status !== "running");
+    const [last] = durationsOf(ended === undefined ? [] : [ended]);
+    // nobody knows how long a run took that began or ended when the clock was wrong
     if (last === undefined) return null;
+    const durations = durationsOf(view.recentRuns);
     const annotated = view.job.maxRuntimeMinutes;
     const usual = durations.length > RUNS_TO_LEARN ? percentile95(durations.slice(0, -1)) : null;
     const tooLong = annotated !== null

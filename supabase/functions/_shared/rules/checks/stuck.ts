@@ -1,4 +1,6 @@
 /** Stuck: a run is in progress for longer than it may, or than it ever took. */
+import type { RunSession } from "../../domain/facts.ts";
+import type { JobType } from "../../domain/job.ts";
 import { redact } from "../redact.ts";
 import { runtimeLimit } from "../runtime.ts";
 import { formatDuration, oneLine } from "../text.ts";
@@ -27,13 +29,28 @@ export const stuck: Check = {
       summary: `${status} for ${formatDuration(age)}, longer than ${formatDuration(limit.ms)} (${
         LIMITS[limit.source]
       })`,
-      detail: { expectedAt: new Date(view.open.since).toISOString(), cause: causeOf(view.open.session) },
+      detail: {
+        expectedAt: new Date(view.open.since).toISOString(),
+        cause: causeOf(view.open, view.job.jobType),
+      },
     };
   },
 };
 
-function causeOf(session: NonNullable<JobView["open"]>["session"]): string | null {
-  if (session === null) return null;
+/** What it waits for and who is in its way, or why nobody can say; a heartbeat has no session. */
+function causeOf({ run, session }: NonNullable<JobView["open"]>, jobType: JobType): string | null {
+  if (jobType !== "pg_cron" || run.pid === null) return null;
+  switch (session) {
+    case "hidden":
+      return "what its session waits for cannot be seen: grant pg_monitor to the role in the project's Postgres URL";
+    case "gone":
+      return `its session ${run.pid} is gone, although its row still says ${run.status}`;
+    default:
+      return waitOf(session);
+  }
+}
+
+function waitOf(session: RunSession): string {
   const [blocker] = session.blockedBy;
   if (blocker !== undefined) {
     const others = session.blockedBy.length > 1 ? ` and ${session.blockedBy.length - 1} more` : "";
