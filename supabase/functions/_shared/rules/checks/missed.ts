@@ -27,7 +27,7 @@ function stillGone(view: JobView, newest: number | null): Verdict {
     status: "missed",
     told: newest === null,
     // one that was held under an incident of the project has none of its own that could say which slot
-    summary: due === null && view.previous?.summary
+    summary: due === null && view.previous?.status === "missed" && view.previous.summary !== null
       ? view.previous.summary
       : `no run for ${slot} (${describeSchedule(view.schedule)})${others}`,
     detail: {
