@@ -334,14 +334,23 @@ function expect(
     const seenSince = known?.firstSeenAt ?? (one.specId === "" ? 0 : now);
     const holding = holds(world, one, (specId) => notesOf(simulation, specId), seenSince);
     if (holding !== null && one.held === null) one.held = { ...holding, atLook: now };
-    // an older incident may say the same of something else: it tells of this one once that can be seen
-    const fresh = transitions.filter(({ action }) => action === "open" || one.held !== null);
+    const fresh = transitions.filter((transition) => isFresh(transition, one, hub));
     const said = sentencesAbout(simulation, one, fresh, names, hub);
     if (tells(one.kind, said)) {
       one.held ??= { since: one.from, knowable: now, atLook: now };
       one.toldAt = now;
     }
   }
+}
+
+/**
+ * An older incident may say the same of something else: it tells of this fault once that can be seen. But the jobs that
+ * a dead scheduler holds are those that are overdue now.
+ */
+function isFresh(transition: IncidentTransition, one: Injection, hub: HubKnowledge): boolean {
+  if (transition.action === "open" || one.held !== null) return true;
+  const about = hub.incidents.find(({ id }) => id === transition.id);
+  return about?.subjectKind === "project" && (one.kind === "missed" || one.kind === "never ran");
 }
 
 function sentencesAbout(

@@ -252,7 +252,9 @@ function faultOfStuck(world: World, job: StoredJob, notes: Partial<JobAnnotation
 function overrunSince(world: World, job: StoredJob, slack: number): number | null {
   const interval = typicalIntervalMinutes(job.parsed);
   if (interval === null) return null;
-  const { spans, current } = job.truth;
+  const { current } = job.truth;
+  // how long a run would have taken that a restart cut off, nobody knows
+  const spans = job.truth.spans.slice(-20).filter(({ endedAt }) => endedAt !== null);
   const last = (current === null ? spans : [...spans, current]).slice(-3);
   const lasted = (span: Span) => (span.endedAt ?? clockOf(world)) - span.startedAt;
   const all = last.length === 3 && last.every((span) => lasted(span) > interval * MINUTE + slack);

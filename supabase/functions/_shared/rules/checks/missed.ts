@@ -26,7 +26,10 @@ function stillGone(view: JobView, newest: number | null): Verdict {
     gravity: "outage",
     status: "missed",
     told: newest === null,
-    summary: `no run for ${slot} (${describeSchedule(view.schedule)})${others}`,
+    // one that was held under an incident of the project has none of its own that could say which slot
+    summary: due === null && view.previous?.status === "missed" && view.previous.summary !== null
+      ? view.previous.summary
+      : `no run for ${slot} (${describeSchedule(view.schedule)})${others}`,
     detail: {
       expectedAt: due,
       missedSlots: count,

@@ -41,7 +41,7 @@ function heldBefore(view: JobView): Verdict {
     gravity: "outage",
     status: "missed",
     told: true,
-    summary: view.previous?.summary ?? "it has never run",
+    summary: (view.previous?.status === "missed" ? view.previous.summary : null) ?? "it has never run",
     detail: { graceMinutes: view.graceMinutes, cause: causeOfMiss(view, null) },
   };
 }
