@@ -101,8 +101,9 @@ async function runTests(suite: Suite): Promise<Totals> {
 /** In the order in which they start: what waits for full minutes first, so that the others fill that time. */
 async function filesOf(suite: Suite): Promise<string[]> {
   const dir = `tests/${suite}`;
-  const names = (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name)
-    .filter((name) => name.endsWith(".test.ts"));
+  const entries = await Array.fromAsync(Deno.readDir(dir));
+  const names = entries.filter(({ name, isDirectory }) => isDirectory || name.endsWith(".test.ts"))
+    .map(({ name }) => name);
   const first = (name: string) => LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length;
   return names.toSorted((a, b) => first(a) - first(b) || a.localeCompare(b)).map((name) => `${dir}/${name}`);
 }
