@@ -115,7 +115,10 @@ as $$
       select coalesce(jsonb_agg(jsonb_build_object(
         'name', f.name, 'beganAt', monitoring.epoch_ms(latest.began_at), 'status', latest.status,
         'completeAt', monitoring.epoch_ms(complete.ended_at)) order by f.name), '[]')
-      from (values ('check-job-health'), ('send-alert'), ('discover-jobs'), ('cron-healthcheck')) as f(name)
+      from (
+        values ('check-job-health'), ('send-alert')
+        union
+        select function_name from public.check_runs where began_at > now() - interval '8 days') as f(name)
       left join lateral (
         select began_at, status from public.check_runs r
         where r.function_name = f.name order by began_at desc limit 1) as latest on true
