@@ -123,6 +123,17 @@ Deno.test("missed slots of a restart that is over are kept as information and no
   assert.match(incident?.detail.cause ?? "", /the server started only after it, at 2026-11-21 15:30 UTC/);
 });
 
+Deno.test("a slot that was missed while others had their runs is told, although a restart took the next ones", () => {
+  const restarted = facts({
+    now: at("18:05"),
+    serverStartedAt: at("17:30"),
+    runs: [run(at("13:00")), run(at("15:00")), run(at("18:00"))],
+  });
+  const [incident] = opened(evaluate(restarted, settled()));
+  assert.deepEqual([incident?.severity, incident?.deliveries.length], ["low", 1]);
+  assert.match(incident?.summary ?? "", /3 slots from 2026-11-21 14:00 UTC to 2026-11-21 17:00 UTC/);
+});
+
 Deno.test("overrun: three runs longer than the interval are a low incident and the job stays healthy", () => {
   const jobs = [cronJob({ schedule: "* * * * *" })];
   const long = [0, 2, 4].map((minute) =>
@@ -131,6 +142,19 @@ Deno.test("overrun: three runs longer than the interval are a low incident and t
   const seen = evaluate(facts({ reading: "first", jobs, runs: long, now: NOON + 6.5 * MINUTE }), knowledge());
   assert.deepEqual(opened(seen).map(({ code, severity }) => [code, severity]), [["overrun", "low"]]);
   assert.equal(seen.jobs[0]?.status, "healthy");
+});
+
+Deno.test("overrun is not over because the next run has only just begun", () => {
+  const jobs = [cronJob({ schedule: "* * * * *" })];
+  const runs = [0, 2, 4].map((minute) =>
+    run(NOON + minute * MINUTE, { endedAt: NOON + (minute + 2) * MINUTE })
+  );
+  const first = facts({ reading: "first", jobs, runs, now: NOON + 6.5 * MINUTE });
+  const before = knowledge();
+  const known = afterwards(before, evaluate(first, before));
+  const begun = run(NOON + 7 * MINUTE, OPEN_RUN);
+  const seen = evaluate(facts({ jobs, runs: [begun], now: NOON + 7.5 * MINUTE }), known);
+  assert.deepEqual(seen.observations.incidents?.map(({ action }) => action), ["update"]);
 });
 
 Deno.test("a graver incident takes the place of an overrun and is told, the overrun's end is not", () => {

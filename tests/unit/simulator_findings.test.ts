@@ -130,6 +130,47 @@ Deno.test("slots whose runs may have been deleted are not missed, those after ar
   );
 });
 
+/** A job of each minute whose newest run at the last look failed, at noon. */
+function failingAtNoon(schedule: string) {
+  const noon = run(NOON, { runId: 100, status: "failed" });
+  return { noon, known: settled({}, schedule, [noon]), jobs: [cronJob({ schedule })] };
+}
+
+for (const schedule of ["* * * * *", "30 seconds"]) {
+  Deno.test(`runs of "${schedule}" whose rows were deleted while older ones were kept are not missed`, () => {
+    const { noon, known, jobs } = failingAtNoon(schedule);
+    // at 12:10 somebody deleted the successes
+    const runs = [run(at("12:10"), { runId: 112, jobId: 7 }), run(at("12:11"), { runId: 113 })];
+    const seen = evaluate(next(known, { now: at("12:12"), jobs, reread: [noon], runs }), known);
+    assert.deepEqual(seen.observations.runs?.map(({ status }) => status), ["success"]);
+    const later = evaluate(
+      next(afterwards(known, seen), { now: at("12:30"), jobs, reread: runs.slice(-1) }),
+      afterwards(known, seen),
+    );
+    assert.deepEqual(opened(later), ["missed"]);
+  });
+
+  Deno.test(`numbers that a crash skipped hide no missed run of "${schedule}"`, () => {
+    const { noon, known, jobs } = failingAtNoon(schedule);
+    const serverStartedAt = at("12:20");
+    const runs = [run(at("12:21"), { runId: 130 })];
+    const seen = evaluate(
+      next(known, { now: at("12:22"), serverStartedAt, jobs, reread: [noon], runs }),
+      known,
+    );
+    assert.equal(seen.observations.runs?.some(({ status }) => status === "missed"), true);
+  });
+}
+
+Deno.test("a slot of which nobody can say is not missed later, when the gap is forgotten", () => {
+  const { noon, known, jobs } = failingAtNoon("10 * * * *");
+  const runs = [run(at("12:15"), { runId: 102, jobId: 7 })];
+  const first = evaluate(next(known, { now: at("12:20"), jobs, reread: [noon], runs }), known);
+  const then = afterwards(known, first);
+  const seen = evaluate(next(then, { now: at("13:05"), jobs, reread: runs }), then);
+  assert.deepEqual([opened(first), opened(seen)], [[], []]);
+});
+
 Deno.test("a table that was emptied and has no new run blames nobody", () => {
   const known = settled();
   const seen = evaluate(facts({ now: at("13:50"), reading: "restored", cursor: null }), known);

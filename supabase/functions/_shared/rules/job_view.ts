@@ -9,6 +9,7 @@ import { graceMinutes } from "./grace.ts";
 import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
 import { parseSchedule, type Schedule } from "./schedule.ts";
+import type { Gap } from "./slot_judgement.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -22,6 +23,8 @@ export interface ProjectView {
   clockOff: boolean;
   /** Runs that started before may be gone from its history: slots up to here are not judged. */
   knownFrom: number;
+  /** Since then, where rows are missing. */
+  gaps: readonly Gap[];
   /** By run id: when a run in progress was first seen, by the project's clock. */
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
@@ -101,6 +104,7 @@ export function viewOfRuns(
     runSpans(previous, sorted, facts.now),
     grace * MINUTE_MS,
     facts,
+    around.gaps,
   );
   return {
     job,

@@ -85,6 +85,7 @@ const NO_PROJECT = {
   saturated: false,
   clockOff: false,
   knownFrom: -Infinity,
+  gaps: [],
   openSince: new Map<number, number>(),
   known: new Map<string, never>(),
 };

@@ -6,6 +6,7 @@ import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
+import type { Continuity } from "./continuity.ts";
 import type { ProjectView } from "./job_view.ts";
 import type { JudgedJob } from "./judge_job.ts";
 import { NOTHING_READ } from "./http_calls.ts";
@@ -40,7 +41,7 @@ export function projectViewOf(
   facts: CronFacts,
   knowledge: HubKnowledge,
   now: number,
-  knownFrom: number,
+  { knownFrom, gaps }: Continuity,
 ): Omit<ProjectView, "calls"> {
   const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
   const { maxRunningJobs } = facts.settings;
@@ -48,6 +49,7 @@ export function projectViewOf(
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
     knownFrom,
+    gaps,
     openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
     known: new Map(knowledge.jobs.map((job) => [job.id, job])),
     incidents: Map.groupBy(

@@ -10,6 +10,12 @@ export interface RunSpan {
   open: boolean;
 }
 
+/** A stretch in which runs may have started whose rows are gone. Epoch milliseconds, both inclusive. */
+export interface Gap {
+  from: number;
+  until: number;
+}
+
 /** What became of the slots that were due. */
 export interface SlotJudgement {
   /** Slots past their grace without a run, ascending. */
@@ -32,13 +38,15 @@ const CLOCK_TOLERANCE_MS = 5_000;
  * @param slots Due times after the last judgement, ascending, up to `knownUntil`.
  * @param runs Every run that can matter to them, by start.
  * @param graceMs How late a run may start before its slot is missed.
- * @param knownUntil Runs that started up to here are all known; slots beyond are not judged.
+ * @param knownUntil Runs that started up to here are all known, but for the gaps; slots beyond are not judged.
+ * @param gaps What a run may have started in for all anybody knows: such a slot is passed over.
  */
 export function judgeSlots(
   slots: readonly number[],
   runs: readonly RunSpan[],
   graceMs: number,
   knownUntil: number,
+  gaps: readonly Gap[] = [],
 ): SlotJudgement {
   const taken = new Set<number>();
   const undated: { from: number; until: number }[] = [];
@@ -70,6 +78,7 @@ export function judgeSlots(
   const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil: knownUntil };
   for (const slot of slots) {
     const met = taken.has(slot) || inProgress(runs, slot) || takeUndated(undated, slot);
+    if (!met && gaps.some(({ from, until }) => slot <= until && slot + graceMs >= from)) continue;
     if (!met && knownUntil <= slot + graceMs) {
       judgement.judgedUntil = slot - 1;
       break;

@@ -82,8 +82,14 @@ function toldMiss(view: JobView): IncidentDetail | null {
   return detail?.missedSlots ? detail : null;
 }
 
-function isRestart(view: JobView, first: number, newest: number): boolean {
-  return view.serverStartedAt > newest && (view.previous?.lastRunAt ?? 0) < first;
+/** Whether the server was down at all of the slots, as far as nothing started between the first and its start. */
+function isRestart(
+  { serverStartedAt, previous, newStarts }: JobView,
+  first: number,
+  newest: number,
+): boolean {
+  return serverStartedAt > newest && (previous?.lastRunAt ?? 0) < first &&
+    !newStarts.some((startedAt) => startedAt > first && startedAt < serverStartedAt);
 }
 
 /** Why a slot was missed, where the facts show it. */
