@@ -66,6 +66,7 @@ export function faultOfClaim(world: World, claim: Claim, notes: Partial<JobAnnot
 }
 
 function faultOfProjectClaim(world: World, claim: Claim): string | null {
+  const { now } = world.agenda;
   switch (claim.code) {
     case "unreachable":
       return world.serverUp && !world.cutOff ? "it can be reached" : null;
@@ -75,6 +76,10 @@ function faultOfProjectClaim(world: World, claim: Claim): string | null {
       return world.settingsVisible ? "its settings can be read" : null;
     case "clock_off":
       return Math.abs(world.clockOffset) > 5 * MINUTE - SLACK ? null : "its clock is right";
+    case "saturated":
+      return world.launcher.running >= world.settings.maxRunningJobs || wasIdle(world, now - SLACK, now)
+        ? null
+        : "there are places left";
     case "server_was_down": {
       const startedAt = world.serverStartedAt - world.clockOffset;
       return wasIdle(world, startedAt - MINUTE, startedAt + MINUTE) ? null : "the server has not been down";
@@ -419,8 +424,10 @@ function firstAfter(job: StoredJob, from: number, world: World): number | null {
 
 const TELLING: Record<Injection["kind"], RegExp> = {
   failed: /last (?:\d+ )?runs? failed/,
-  missed: /no run for|has never run|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
-  "never ran": /has never run|no run for|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  missed:
+    /no run for|has never run|no job has started|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  "never ran":
+    /has never run|no run for|no job has started|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
   stuck: /longer than .*\(/,
   overrun: /and are due every/,
   criteria: /the run succeeded, but/,

@@ -69,7 +69,8 @@ function gapsOf({ reread, runs, serverStartedAt, knownUntil }: CronFacts, cursor
 
 function historyOf(facts: CronFacts, knowledge: HubKnowledge): Omit<Continuity, "gaps"> {
   const known = knownRuns(knowledge);
-  const reread = facts.reread.filter((run) => !known.get(run.runId)?.ended || isAnother(run, known));
+  // one that no job remembers is an old row that became the newest when others were deleted
+  const reread = facts.reread.filter((run) => known.get(run.runId)?.ended === false || isAnother(run, known));
   if (facts.reading === "restored") return { knownFrom: facts.now, reread };
   const { runCursor } = knowledge;
   if (runCursor === null || !knowledge.openRuns.some(({ runId }) => runId === runCursor)) {

@@ -21,6 +21,8 @@ export interface ProjectView {
   saturated: boolean;
   /** Whether its clock can be trusted. */
   clockOff: boolean;
+  /** Whether it could not be at the last look. */
+  clockWasOff: boolean;
   /** Runs that started before may be gone from its history: slots up to here are not judged. */
   knownFrom: number;
   /** Since then, where rows are missing. */
@@ -113,6 +115,7 @@ export function viewOfRuns(
     launcherAlive: facts.launcherAlive,
     serverStartedAt: facts.serverStartedAt,
     now: facts.now,
+    clockWasOff: around.clockWasOff || previous?.verdict === "clock_off",
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
     newStarts: starts,

@@ -84,6 +84,7 @@ const NO_PROJECT = {
   calls: new Map(),
   saturated: false,
   clockOff: false,
+  clockWasOff: false,
   knownFrom: -Infinity,
   gaps: [],
   openSince: new Map<number, number>(),

@@ -1,6 +1,6 @@
 /** Conditions of a project as a whole: a dead scheduler, a blind spot, a wrong clock. Its jobs' misses are held under them. */
 import type { NewsEvent } from "../domain/delivery.ts";
-import type { CronFacts } from "../domain/facts.ts";
+import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge } from "../domain/hub.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
@@ -43,11 +43,15 @@ export function projectViewOf(
   now: number,
   { knownFrom, gaps }: Continuity,
 ): Omit<ProjectView, "calls"> {
-  const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
+  const inProgress = (runs: readonly CronRun[]) => runs.filter(({ status }) => IN_PROGRESS.has(status));
+  // one that had not got to its command by the last look is what a crash left
+  const running = inProgress(facts.runs).length +
+    inProgress(facts.reread).filter(({ startedAt }) => startedAt !== null).length;
   const { maxRunningJobs } = facts.settings;
   return {
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
+    clockWasOff: knowledge.incidents.some(({ code }) => code === "clock_off"),
     knownFrom,
     gaps,
     openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
@@ -67,7 +71,8 @@ export function projectConditions(
   around: ProjectView,
 ): ProjectCondition[] {
   const active = judged.filter(({ report }) => report.status !== "paused");
-  const silence = schedulerDown(facts, knowledge, active) ?? stillDown(facts, knowledge, active, around) ??
+  const silence = schedulerDown(facts, knowledge, active, around) ??
+    stillDown(facts, knowledge, active, around) ??
     runsLost(facts, active);
   const conditions: ProjectCondition[] = silence === null ? [] : [silence];
   if (active.length === 0) return conditions;
@@ -104,12 +109,14 @@ function hiddenSettings({ settings }: CronFacts): ProjectCondition | null {
 
 /**
  * The launcher is gone at two looks in a row, or at one while jobs are overdue or pg_cron is not even loaded; or, where it cannot be seen or seems
- * well, several jobs missed a slot that came after the last run of any job and after the server's start.
+ * well, several jobs missed a slot that came after the last run of any job and after the server's start. Where every
+ * place is taken, it is not the scheduler that is in the way.
  */
 function schedulerDown(
   facts: CronFacts,
   knowledge: HubKnowledge,
   active: readonly JudgedJob[],
+  { saturated }: ProjectView,
 ): ProjectCondition | null {
   if (active.length === 0) return null;
   const overdue = overdueOf(active);
@@ -126,10 +133,14 @@ function schedulerDown(
   const many = held.length === 0
     ? ""
     : `; ${held.length} ${held.length === 1 ? "job is" : "jobs are"} overdue`;
+  const full = saturated && !gone;
   return {
-    code: "scheduler_down",
+    code: full ? "saturated" : "scheduler_down",
     severity: critical ? "critical" : "important",
-    summary: notLoaded
+    summary: full
+      ? `no job has started for ${formatDuration(facts.now - quietSince)}${many}: all ` +
+        `${facts.settings.maxRunningJobs} places of cron.max_running_jobs are taken`
+      : notLoaded
       ? `pg_cron's launcher is not running: shared_preload_libraries does not load pg_cron${many}`
       : gone
       ? `pg_cron's launcher is not running${many}`
@@ -186,6 +197,7 @@ function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondit
 /** What a project that can be read is said to have; the codes of others are why one cannot be read. */
 const READABLE_CODES: ReadonlySet<string> = new Set([
   "scheduler_down",
+  "saturated",
   "server_was_down",
   "log_run_off",
   "settings_hidden",

@@ -29,9 +29,12 @@ export interface SlotJudgement {
 /** Clocks are adjusted: a run may seem to start a little before its slot. */
 const CLOCK_TOLERANCE_MS = 5_000;
 
+/** pg_cron starts what is due within a second or two, and gives up a start after ten. */
+const PROMPT_MS = 15_000;
+
 /**
- * Judges slots. A run belongs to the newest slot at or before its start; one that finds that slot taken
- * (it queued behind a long run or a stalled launcher) makes one more slot met: the newest free one that can be, if
+ * Judges slots. A run belongs to the newest slot at or before its start; one that finds that slot taken, or comes late
+ * for it (it queued behind a long run, for a place, or for a stalled launcher), makes one more slot met: the newest free one that can be, if
  * each run may stand for any slot within grace before it. A slot that came while a
  * run was in progress is not missed: pg_cron queues it. A run without a start time stands for one slot.
  *
@@ -62,11 +65,14 @@ export function judgeSlots(
       const own = lastAtOrBefore(slots, run.startedAt) ??
         lastAtOrBefore(slots, run.startedAt + CLOCK_TOLERANCE_MS);
       if (own === null) continue;
+      const late = run.startedAt - own;
+      // it waited for something: for all anybody knows since a slot before, whose grace has passed meanwhile
+      const waited = late > PROMPT_MS && late <= graceMs && knownUntil <= own + graceMs;
       const free = !taken.has(own);
-      taken.add(own);
-      if (!free) queued++;
+      if (!waited) taken.add(own);
+      if (!free || waited) queued++;
       // a run later than grace is good for its own slot only
-      if (run.startedAt - own <= graceMs) inTime.push(run.startedAt);
+      if (late <= graceMs) inTime.push(run.startedAt);
       else if (free) metLate.add(own);
     }
   }

@@ -25,6 +25,8 @@ export interface JobView {
   serverStartedAt: number;
   /** The project's clock. */
   now: number;
+  /** Whether the clock was far off at the last check. */
+  clockWasOff: boolean;
   /** What the last check concluded; `null` at the first. */
   previous: JobState | null;
   lastFinished: FinishedRun | null;
