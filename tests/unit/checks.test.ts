@@ -134,6 +134,16 @@ Deno.test("a slot that was missed while others had their runs is told, although 
   assert.match(incident?.summary ?? "", /3 slots from 2026-11-21 14:00 UTC to 2026-11-21 17:00 UTC/);
 });
 
+Deno.test("a slot after which other jobs ran was not lost in a restart, however rarely the job itself runs", () => {
+  const known = settled();
+  const alive = run(at("14:30"), { jobId: 9 });
+  const seen = evaluate(
+    facts({ now: at("15:05"), serverStartedAt: at("14:50"), runs: [alive, run(at("15:00"))] }),
+    known,
+  );
+  assert.deepEqual(opened(seen).map(({ severity, detail }) => [severity, detail.cause]), [["low", null]]);
+});
+
 Deno.test("overrun: three runs longer than the interval are a low incident and the job stays healthy", () => {
   const jobs = [cronJob({ schedule: "* * * * *" })];
   const long = [0, 2, 4].map((minute) =>

@@ -19,6 +19,8 @@ const START_UP_LIMIT_MS = 60_000;
 /** What the project as a whole adds to the view of each job. */
 export interface ProjectView {
   saturated: boolean;
+  /** The last sign of life before the server's start: epoch milliseconds, `-Infinity` if there is none. */
+  serverDownFrom: number;
   /** Whether its clock can be trusted. */
   clockOff: boolean;
   /** Whether it could not be at the last look. */
@@ -114,6 +116,7 @@ export function viewOfRuns(
     settings: facts.settings,
     launcherAlive: facts.launcherAlive,
     serverStartedAt: facts.serverStartedAt,
+    serverDownFrom: around.serverDownFrom,
     now: facts.now,
     clockWasOff: around.clockWasOff || previous?.verdict === "clock_off",
     previous,

@@ -83,6 +83,7 @@ function dueBy({ schedule, expectedIntervalMinutes }: Heartbeat): Schedule {
 const NO_PROJECT = {
   calls: new Map(),
   saturated: false,
+  serverDownFrom: -Infinity,
   clockOff: false,
   clockWasOff: false,
   knownFrom: -Infinity,

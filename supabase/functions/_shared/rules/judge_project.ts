@@ -6,6 +6,7 @@ import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
+import { fellIntoRestart } from "./checks/missed.ts";
 import type { Continuity } from "./continuity.ts";
 import type { ProjectView } from "./job_view.ts";
 import type { JudgedJob } from "./judge_job.ts";
@@ -49,6 +50,7 @@ export function projectViewOf(
     inProgress(facts.reread).filter(({ startedAt }) => startedAt !== null).length;
   const { maxRunningJobs } = facts.settings;
   return {
+    serverDownFrom: lastSignBefore(facts.serverStartedAt, facts, knowledge),
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
     clockWasOff: knowledge.incidents.some(({ code }) => code === "clock_off"),
@@ -63,6 +65,19 @@ export function projectViewOf(
   };
 }
 
+function lastSignBefore(start: number, facts: CronFacts, knowledge: HubKnowledge): number {
+  let last = -Infinity;
+  const note = (instant: number | null) => {
+    if (instant !== null && instant < start && instant > last) last = instant;
+  };
+  for (const { startedAt, endedAt } of [...facts.reread, ...facts.runs]) {
+    note(startedAt);
+    note(endedAt);
+  }
+  for (const { lastRunAt } of knowledge.states.values()) note(lastRunAt);
+  return last;
+}
+
 /** What is wrong with the project itself, although it can be read. */
 export function projectConditions(
   facts: CronFacts,
@@ -73,7 +88,7 @@ export function projectConditions(
   const active = judged.filter(({ report }) => report.status !== "paused");
   const silence = schedulerDown(facts, knowledge, active, around) ??
     stillDown(facts, knowledge, active, around) ??
-    runsLost(facts, active);
+    runsLost(facts, active, around);
   const conditions: ProjectCondition[] = silence === null ? [] : [silence];
   if (active.length === 0) return conditions;
   const hidden = hiddenSettings(facts);
@@ -178,16 +193,21 @@ function overdueOf(active: readonly JudgedJob[]): JudgedJob[] {
 }
 
 /** Several jobs are overdue because the server was down when they were due: pg_cron never makes such runs up. */
-function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondition | null {
+function runsLost(
+  { serverStartedAt }: CronFacts,
+  active: readonly JudgedJob[],
+  { serverDownFrom }: ProjectView,
+): ProjectCondition | null {
   const lost = active.filter(({ report, lastDue }) =>
-    report.status === "missed" && (lastDue ?? Infinity) < facts.serverStartedAt
+    report.status === "missed" && lastDue !== null &&
+    fellIntoRestart({ serverStartedAt, serverDownFrom }, lastDue)
   );
   if (lost.length < OVERDUE_JOBS) return null;
   const critical = lost.some(({ report }) => report.criticality === "critical");
   return {
     code: "server_was_down",
     severity: critical ? "critical" : "important",
-    summary: `the server was down until ${formatUtc(new Date(facts.serverStartedAt))}: ` +
+    summary: `the server was down until ${formatUtc(new Date(serverStartedAt))}: ` +
       `${lost.length} jobs missed runs that pg_cron does not make up`,
     detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, HELD_JOBS_KEPT) },
     explains: lost.map(({ report }) => report.id),

@@ -23,6 +23,8 @@ export interface JobView {
   settings: CronSettings;
   launcherAlive: boolean | null;
   serverStartedAt: number;
+  /** The last sign of life before that: the newest time of any job's run. */
+  serverDownFrom: number;
   /** The project's clock. */
   now: number;
   /** Whether the clock was far off at the last check. */
