@@ -426,6 +426,9 @@ Deno.test("numbers are told with their unit", () => {
     [1234567.89, null],
     [0, "jobs"],
     [1, "jobs"],
+    [1.2e15, "jobs"],
+    [-1e99, null],
+    [1e99, "USD"],
   ] as const).map(([value, unit]) => formatMetric(value, unit));
   assert.deepEqual(told, [
     "1,240 jobs",
@@ -441,6 +444,9 @@ Deno.test("numbers are told with their unit", () => {
     "1,234,568",
     "0 jobs",
     "1 job",
+    "1.2e+15 jobs",
+    "-1e+99",
+    "$1e+99",
   ]);
 });
 
