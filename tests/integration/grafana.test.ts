@@ -55,9 +55,45 @@ Deno.test("a hub that nobody has used makes no query fail", async () => {
   const reader = await asReader(db);
   try {
     for (const { dashboard } of await readDashboards()) {
-      const variables = Object.fromEntries(dashboard.templating.list.map(({ name }) => [name, ["none"]]));
+      const variables = await readVariables(reader, dashboard, day());
+      assert.ok(Object.values(variables).every((values) => values.length === 0));
       for (const panel of dashboard.panels) await readPanel(reader, panel, day(), variables);
     }
+  } finally {
+    await reader.end();
+  }
+});
+
+Deno.test("whatever the time and the choice are, every query is one that Postgres can run", async () => {
+  await using db = await testDatabase("hub");
+  await seedDemoData(db.sql);
+  const reader = await asReader(db);
+  try {
+    const [now, HOUR] = [Date.now(), 3_600_000];
+    const periods = [[0, 0], [-365 * 24, 0], [-3650 * 24, 0], [1, 2], [0, -1], [-800 * 24, -799 * 24]].map((
+      [from = 0, to = 0],
+    ) => ({ from: new Date(now + from * HOUR), to: new Date(now + to * HOUR) }));
+    const faults: string[] = [];
+    for (const { file, dashboard } of await readDashboards()) {
+      const named = (values: string[]) =>
+        Object.fromEntries(dashboard.templating.list.map(({ name }) => [name, values]));
+      const choices = [
+        await readVariables(reader, dashboard, day()),
+        named([]),
+        named(["none"]),
+        named(['o\'brien "x"', "a)b(", "\\'; drop table x; --"]),
+      ];
+      for (const panel of dashboard.panels) {
+        for (const period of periods) {
+          for (const choice of choices) {
+            await readPanel(reader, panel, period, choice).catch((error: Error) =>
+              faults.push(`${file}: "${panel.title}": ${error.message}`)
+            );
+          }
+        }
+      }
+    }
+    assert.deepEqual(faults, []);
   } finally {
     await reader.end();
   }
