@@ -117,6 +117,13 @@ Deno.test("what an endpoint does not take for now is sent again, what it refuses
     assert.deepEqual([report?.sent, report?.refused], [0, 0], String(status));
     assert.match(report?.error ?? "", new RegExp(`answered ${status}`));
   }
+  const page = { headers: { "content-type": "text/html" } };
+  otlp.script(() => new Response("\n<!doctype html><title>Sign in</title>", page));
+  const [taken] = (await run()).exports;
+  assert.deepEqual([taken?.sent, taken?.error], [
+    0,
+    "the endpoint answered 200 with a web page; is its address right?",
+  ]);
   otlp.script(() => Response.json({ partialSuccess: { rejectedSpans: "1", errorMessage: "too old" } }));
   assert.deepEqual((await run()).exports[0]?.refused, 1);
   await logged(db, "sync_leads", 5);
