@@ -348,6 +348,51 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
   }
 });
 
+Deno.test("how long nobody looked is read from the checks themselves, within the days that a report tells of", async () => {
+  await using db = await testDatabase("hub");
+  const unwatched = async () => {
+    const [row] = await db.sql`
+      select monitoring.unwatched('2026-11-20T00:00:00Z', '2026-11-21T00:00:00Z') as facts`;
+    const { firstLookAt, unwatchedMs, longestMs, longestFrom } = row?.facts ?? {};
+    const at = (ms: number | null) => ms === null ? null : new Date(ms).toISOString().slice(5, 16);
+    return [at(firstLookAt), unwatchedMs / 60_000, longestMs / 60_000, at(longestFrom)];
+  };
+  const looks = (from: string, until: string, status = "complete") =>
+    db.sql`
+      insert into check_runs (function_name, source, began_at, ended_at, status)
+      select 'check-job-health', 'cron', at, at, ${status}
+      from generate_series(${from}::timestamptz, ${until}::timestamptz, interval '15 minutes') as at`;
+  assert.deepEqual(await unwatched(), [null, 0, 0, null]);
+  await looks("2026-11-19T20:00:00Z", "2026-11-19T22:00:00Z");
+  // away over midnight until three, then for two hours, then but for a look that saw nothing until the day after
+  await looks("2026-11-20T03:00:00Z", "2026-11-20T10:00:00Z");
+  await looks("2026-11-20T12:00:00Z", "2026-11-20T20:00:00Z", "partial");
+  await looks("2026-11-20T21:30:00Z", "2026-11-20T21:30:00Z", "failed");
+  assert.deepEqual(await unwatched(), ["11-19T20:00", 180 + 120 + 240, 240, "11-20T20:00"]);
+  await looks("2026-11-20T20:15:00Z", "2026-11-20T23:00:00Z");
+  await looks("2026-11-21T02:00:00Z", "2026-11-21T02:00:00Z");
+  assert.deepEqual(await unwatched(), ["11-19T20:00", 180 + 120 + 60, 180, "11-20T00:00"]);
+  await db.sql`delete from check_runs where began_at < '2026-11-20T12:00:00Z'`;
+  assert.deepEqual(await unwatched(), ["11-20T12:00", 60, 60, "11-20T23:00"]);
+});
+
+Deno.test("the largest numbers that a metric may have can be averaged", async () => {
+  await using db = await testDatabase("hub");
+  await seedHistory(db.sql, { jobs: 1 });
+  await db.sql`
+    update system_metrics set value = case when extract(minute from recorded_at) = 0 then 1e100 else -1e100 end
+    where metric_name = 'database_size'`;
+  const hub = openHub({ databaseUrl: db.url, caCert: null });
+  try {
+    const facts = await readReportFacts(hub, reportPeriod("daily", new Date()), 100);
+    const size = facts.metrics.rows.find(({ name }) => name === "database_size");
+    assert.equal(size?.most, 1e100);
+    assert.ok(Number.isFinite(size.average));
+  } finally {
+    await hub.end({ timeout: 1 });
+  }
+});
+
 Deno.test("both reports are scheduled in UTC at nine, the weekly one on Mondays", async () => {
   await using db = await testDatabase("hub");
   const rows = await db

@@ -26,6 +26,12 @@ export function quietFacts(over: Partial<ReportFacts> = {}): ReportFacts {
       deadChannels: [],
       routes: 1,
     },
+    watch: {
+      firstLookAt: REPORT_AT.getTime() - 30 * 86_400_000,
+      unwatchedMs: 0,
+      longestMs: 0,
+      longestFrom: null,
+    },
     totals: { jobs: 0, healthy: 0, bad: 0, unknown: 0, paused: 0, now: runs(), before: runs() },
     projects: NOTHING,
     troubled: NOTHING,

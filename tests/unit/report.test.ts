@@ -64,7 +64,7 @@ Deno.test("all quiet is a report too", () => {
   assert.equal(report.severity, "info");
   assert.deepEqual(section(report, "What to do"), ["- Nothing: all is quiet."]);
   assert.deepEqual(section(report, "Projects"), [
-    "- smoothed: ██████████ 100 % uptime, unchanged, 1 jobs, 24 runs, 0 failures, 0 missed",
+    "- smoothed: ██████████ 100 % uptime, unchanged, 1 job, 24 runs, 0 failures, 0 missed",
   ]);
   assert.deepEqual(section(report, "Slowest jobs"), [
     "- sync_leads in smoothed: 95 of 100 runs within ██████████ 3.4 s, usually 1.2 s",
@@ -91,6 +91,51 @@ Deno.test("a check that has not come is the first thing to do, before any incide
     ["critical", "important", "low", "info"].indexOf(severity)
   );
   assert.deepEqual(order, order.toSorted());
+});
+
+Deno.test("a time in which nobody looked is told first, and is not quiet", () => {
+  const from = Date.parse("2026-11-20T03:00:00Z");
+  const watch = {
+    ...quietFacts().watch,
+    unwatchedMs: 5 * 3_600_000,
+    longestMs: 4 * 3_600_000,
+    longestFrom: from,
+  };
+  const report = daily({ ...oneJobFacts(), watch });
+  assert.equal(
+    report.headline,
+    "1 thing needs attention, no incident is open: 1 job in 1 project, 100 % of 24 runs succeeded.",
+  );
+  assert.match(
+    section(report, "What to do")[0] ?? "",
+    /^!! Nobody looked for 5 h, 4 h of it at a stretch from 2026-11-20 03:00 UTC: what ran then was read afterwards/,
+  );
+  assert.ok(section(report, "Numbers").includes("- Checks: 96 checks, none for 5 h"));
+  const young = daily({
+    ...oneJobFacts(),
+    watch: { ...quietFacts().watch, firstLookAt: REPORT_AT.getTime() },
+  });
+  assert.equal(
+    young.headline,
+    "Nobody looked in that time; what was read afterwards: 1 job in 1 project, 100 % of 24 runs succeeded.",
+  );
+  assert.match(
+    section(young, "What to do")[0] ?? "",
+    /^! Nobody looked before 2026-11-21 09:00:05 UTC: of 2026-11-20 only/,
+  );
+});
+
+Deno.test("runs whose end nobody knows did not succeed, and jobs that nobody can judge are not passed over", () => {
+  const totals = {
+    ...oneJobFacts().totals,
+    jobs: 3,
+    unknown: 2,
+    now: runs({ runs: 24, successes: 20, unknown: 4 }),
+  };
+  assert.equal(
+    daily({ ...oneJobFacts(), totals }).headline,
+    "All quiet: 3 jobs in 1 project, 100 % of 20 runs succeeded, 2 jobs are unknown.",
+  );
 });
 
 Deno.test("an incident is told with its job, how long, and who is on it", () => {

@@ -67,6 +67,14 @@ export const reportFacts = z.object({
     /** Enabled rows of `alert_config` that take alerts. */
     routes: count,
   }),
+  /** Whether anybody looked in that time: each hour and more between two checks. */
+  watch: z.object({
+    /** `null`: there never was one. */
+    firstLookAt: z.number().nullable(),
+    unwatchedMs: z.number(),
+    longestMs: z.number(),
+    longestFrom: z.number().nullable(),
+  }),
   totals: z.object({
     jobs: count,
     healthy: count,

@@ -11,7 +11,7 @@ import type {
 import { type ErrorGroup, groupErrors } from "./fingerprint.ts";
 import { seriesName } from "./metric_text.ts";
 import { reportActions } from "./report_actions.ts";
-import { beforeInWords, periodInWords } from "./report_period.ts";
+import { beforeInWords, endOf, periodInWords } from "./report_period.ts";
 import {
   apart,
   badCount,
@@ -39,7 +39,7 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
     kind: period.kind,
     period,
     title: `${period.kind === "daily" ? "Daily" : "Weekly"} report of ${periodInWords(period)}`,
-    headline: headlineOf(facts, actions),
+    headline: headlineOf(facts, actions, period),
     severity: worstSeverity(actions.map(({ severity }) => severity)),
     actions,
     sections: [
@@ -64,16 +64,15 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
   };
 }
 
-/** One sentence: whether all is quiet, and what counts most. */
-function headlineOf({ totals, incidents, projects }: ReportFacts, actions: readonly ReportAction[]): string {
-  const uptime = uptimeOf(totals.now);
-  const ran = uptime === null
-    ? `${counted(totals.jobs, "job")}, no run is known`
-    : `${counted(totals.jobs, "job")} in ${counted(projects.count, "project")}, ${formatShare(uptime)} of ${
-      counted(totals.now.runs + totals.now.missed, "run")
-    } succeeded`;
+/** One sentence: whether all is quiet, and what counts most. What nobody looked at is not quiet. */
+function headlineOf(facts: ReportFacts, actions: readonly ReportAction[], period: ReportPeriod): string {
+  const { incidents, watch } = facts;
+  const ran = runsInWords(facts);
   const grave = actions.filter(({ severity }) => severity === "critical" || severity === "important").length;
   if (grave === 0 && incidents.open === 0) {
+    if (watch.firstLookAt === null || watch.firstLookAt >= endOf(period)) {
+      return `Nobody looked in that time; what was read afterwards: ${ran}.`;
+    }
     const later = actions.length === 0
       ? ""
       : `; ${counted(actions.length, "thing")} to do when there is time`;
@@ -83,11 +82,23 @@ function headlineOf({ totals, incidents, projects }: ReportFacts, actions: reado
   return `${counted(grave, "thing needs", "things need")} attention, ${open}: ${ran}.`;
 }
 
+function runsInWords({ totals: { jobs, unknown, now }, projects }: ReportFacts): string {
+  const uptime = uptimeOf(now);
+  const judged = now.successes + now.failures + now.missed;
+  return [
+    ...uptime === null ? [counted(jobs, "job"), "no run is known"] : [
+      `${counted(jobs, "job")} in ${counted(projects.count, "project")}`,
+      `${formatShare(uptime)} of ${counted(judged, "run")} succeeded`,
+    ],
+    ...unknown === 0 ? [] : [`${counted(unknown, "job is", "jobs are")} unknown`],
+  ].join(", ");
+}
+
 // --- the sections ---
 
 const NUMBER = { align: "right" } as const;
 
-function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeriod): ReportSection {
+function numbers({ totals, incidents, monitor, watch }: ReportFacts, period: ReportPeriod): ReportSection {
   const { now, before } = totals;
   const known = before.runs + before.missed > 0;
   const past = (value: number) => known ? value : null;
@@ -131,9 +142,12 @@ function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeri
     )],
     row("Jobs now", { text: jobsInWords(totals) }, { text: "" }),
     row("Checks", {
-      text: monitor.incompleteChecks === 0
-        ? counted(monitor.checks, "check")
-        : `${counted(monitor.checks, "check")}, ${monitor.incompleteChecks} could not see everything`,
+      text: [
+        counted(monitor.checks, "check"),
+        ...monitor.incompleteChecks === 0 ? [] : [`${monitor.incompleteChecks} could not see everything`],
+        ...watch.unwatchedMs === 0 ? [] : [`none for ${formatDuration(watch.unwatchedMs)}`],
+      ].join(", "),
+      ...watch.unwatchedMs === 0 ? {} : { tone: "bad" },
     }, { text: "" }),
   ];
   return {

@@ -2,6 +2,7 @@
 import type { ReportAction, ReportFacts, ReportPeriod } from "../domain/report.ts";
 import type { Severity } from "../domain/job.ts";
 import type { ErrorGroup } from "./fingerprint.ts";
+import { endOf, periodInWords } from "./report_period.ts";
 import { counted, formatShare, jobName, lasting, safeName, safeText, uptimeOf } from "./report_words.ts";
 import { SEVERITY_ORDER } from "./routing.ts";
 import { formatDuration, formatUtc } from "./text.ts";
@@ -30,6 +31,7 @@ export function reportActions(
 ): ReportAction[] {
   const actions = [
     ...watching(facts),
+    ...unwatched(facts, period),
     ...unreadable(facts),
     ...telling(facts),
     ...openIncidents(facts),
@@ -72,6 +74,28 @@ function watching({ at, monitor, totals, projects }: ReportFacts): ReportAction[
     return [{ severity: "low", text: "No job is known yet: run deno task monitor audit" }];
   }
   return [];
+}
+
+/** Whether anybody looked in the time that it tells of. */
+function unwatched({ watch, projects }: ReportFacts, period: ReportPeriod): ReportAction[] {
+  const { firstLookAt, unwatchedMs, longestMs, longestFrom } = watch;
+  if (projects.count === 0 || firstLookAt === null) return [];
+  if (firstLookAt >= endOf(period)) {
+    return [{
+      severity: "low",
+      text: `Nobody looked before ${formatUtc(new Date(firstLookAt))}: of ${
+        periodInWords(period)
+      } only what pg_cron still had is known`,
+    }];
+  }
+  if (unwatchedMs === 0 || longestFrom === null) return [];
+  const longest = unwatchedMs > longestMs ? `, ${formatDuration(longestMs)} of it at a stretch` : "";
+  return [{
+    severity: "important",
+    text: `Nobody looked for ${formatDuration(unwatchedMs)}${longest} from ${
+      formatUtc(new Date(longestFrom))
+    }: what ran then was read afterwards, what went wrong was told late. Find out why: deno task monitor doctor`,
+  }];
 }
 
 function unreadable({ projects }: ReportFacts): ReportAction[] {

@@ -24,6 +24,11 @@ function periodOf(kind: ReportKind, from: number, days: number): ReportPeriod {
   };
 }
 
+/** When it ended, epoch milliseconds. */
+export function endOf({ to }: Pick<ReportPeriod, "to">): number {
+  return Date.parse(`${to}T00:00:00Z`) + DAY;
+}
+
 function dayOf(instant: number): string {
   return new Date(instant).toISOString().slice(0, 10);
 }

@@ -67,7 +67,8 @@ function lineOf(
   const rest = cells.flatMap(({ text, bar }, index) => {
     const { before, after } = columns[index + 1] ?? {};
     if (text === "") return [];
-    const shown = [before, bar === undefined ? undefined : barText(bar), cut(text, limit), after];
+    const unit = text === "1" ? after?.replace(/s$/, "") : after;
+    const shown = [before, bar === undefined ? undefined : barText(bar), cut(text, limit), unit];
     return [shown.filter((word) => word !== undefined).join(" ")];
   });
   const first = cut(name?.text ?? "", limit);
