@@ -307,6 +307,15 @@ Deno.test("every channel says how it is and what to do first", () => {
   }
 });
 
+Deno.test("where a field is short, what to do goes on in the next", () => {
+  const report = daily(manyJobsFacts(6));
+  for (const name of ["discord", "telegram", "webhook"] as const) {
+    const { plain } = renderReport(name, report);
+    assert.equal(plain.split("\n").filter((line) => /(^|: )!!! /.test(line)).length, 5, plain);
+    assert.match(plain, /\d+ more: deno task monitor report daily/);
+  }
+});
+
 Deno.test("a report pages nobody: PagerDuty gets it as info, whatever it says", () => {
   const { body } = renderReport("pagerduty", daily(manyJobsFacts(20)));
   assert.match(JSON.stringify(body), /"event_action":"trigger".*"severity":"info"/);
