@@ -50,7 +50,7 @@ const reportMetric = z.object({
   average: number,
   averageBefore: number,
   most: number,
-  /** The sum over the period's hours of their averages: of what is counted by the hour, the total. */
+  /** Of costs and tokens, the sum over the period's hours of their averages: of what is counted by the hour, the total. */
   hoursTotal: number,
   hoursTotalBefore: number,
 });
