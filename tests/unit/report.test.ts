@@ -46,6 +46,18 @@ Deno.test("the weekly report is of Monday to Sunday before, all week, beside the
     assert.deepEqual([from, to, before, days], ["2026-11-09", "2026-11-15", "2026-11-02", 7]);
   }
   assert.equal(reportPeriod("weekly", new Date("2026-11-23T00:00:00Z")).from, "2026-11-16");
+  // over the end of a year and a leap day; clocks that change are of no day in UTC
+  for (
+    const [at, from, to, before] of [
+      ["2027-01-04T09:00:00Z", "2026-12-28", "2027-01-03", "2026-12-21"],
+      ["2028-03-06T09:00:00Z", "2028-02-28", "2028-03-05", "2028-02-21"],
+      ["2027-03-29T09:00:00Z", "2027-03-22", "2027-03-28", "2027-03-15"],
+    ] as const
+  ) {
+    const period = reportPeriod("weekly", new Date(at));
+    assert.deepEqual([period.from, period.to, period.before], [from, to, before]);
+  }
+  assert.deepEqual(reportPeriod("daily", new Date("2027-01-01T09:00:00Z")).before, "2026-12-24");
 });
 
 // --- what it says ---
