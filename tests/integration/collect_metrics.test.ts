@@ -617,6 +617,17 @@ Deno.test("the command line reads the latest numbers with their last day, the gr
   assert.deepEqual(metrics[0]?.history.filter((value) => value !== null), [12, 12, 12]);
   assert.equal(metrics[0]?.history.at(-1), 12);
   assert.deepEqual(metrics[1]?.history.filter((value) => value !== null), []);
+  await hub
+    .sql`update metric_state set recorded_at = now() - interval '31 minutes' where series = '{kind="a"}'`;
+  const [old] = await api.listMetrics({ name: "calm" });
+  assert.deepEqual([old?.severity, old?.value, old?.summary], [
+    "unknown",
+    1,
+    "not read for three intervals and more; then: 1 job",
+  ]);
+  const shown = await hub.sql`
+    select labels ->> 'kind' as kind, severity from grafana.latest_metrics where metric_name = 'calm' order by 1`;
+  assert.deepEqual(shown.map((row) => Object.values(row)), [["a", "unknown"], ["b", "ok"]]);
   const all = await api.listMetrics({ which: "all", name: "elsewhere" });
   assert.deepEqual(all.map(({ status, error }) => [status, error]), [[
     "not_applicable",

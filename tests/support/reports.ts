@@ -164,6 +164,8 @@ export function manyJobsFacts(count: number, name = "sync_leads"): ReportFacts {
           value: 1e15,
           severity: "critical" as const,
           alarm: "critical" as const,
+          stale: false,
+          readAt: at,
           summary: name,
         },
         ...{ average: 12, averageBefore: 6, most: 99, hoursTotal: 88, hoursTotalBefore: 44 },

@@ -223,6 +223,8 @@ Deno.test("what is counted by the hour adds up to a cost; queues and other metri
       value: 5,
       severity: "ok",
       alarm: "none",
+      stale: false,
+      readAt: REPORT_AT.getTime(),
       summary: null,
     } as const,
     ...{ average: 4, averageBefore: 2, most: 9, hoursTotal: 96, hoursTotalBefore: 48 },
@@ -240,6 +242,17 @@ Deno.test("what is counted by the hour adds up to a cost; queues and other metri
     "- queue_depth of p: now 5 jobs, average 4 jobs, before 2 jobs, +100 %, most 9 jobs, ok",
   ]);
   assert.deepEqual(section(report, "Metrics").length, 1);
+  const readAt = Date.parse("2026-11-19T08:03:00Z");
+  const old = daily({
+    ...oneJobFacts(),
+    metrics: { count: 3, rows: rows.map((row) => ({ ...row, stale: true, readAt })), failing: [] },
+  });
+  assert.deepEqual(section(old, "What to do"), [
+    "!! No metric has been read since 2026-11-19 08:03 UTC: run deno task monitor doctor",
+  ]);
+  assert.deepEqual(section(old, "Queues"), [
+    "- queue_depth of p: average 4 jobs, before 2 jobs, +100 %, most 9 jobs, unknown",
+  ]);
 });
 
 Deno.test("false alarms are told as a rate, and are something to do once they are many", () => {

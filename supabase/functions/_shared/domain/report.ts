@@ -46,6 +46,9 @@ const reportMetric = z.object({
   value: number,
   severity: metricSeverity,
   alarm: metricAlarm,
+  /** Not read for three intervals and a quarter of an hour: nobody knows what it is now. */
+  stale: z.boolean(),
+  readAt: z.number(),
   summary: text,
   average: number,
   averageBefore: number,

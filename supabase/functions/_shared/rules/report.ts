@@ -404,10 +404,11 @@ const METRIC_COLUMNS = [
 ] as const;
 
 function metricRow(metric: ReportMetric): ReportCell[] {
-  const { value, average, averageBefore, most, unit, severity } = metric;
+  const { value, average, averageBefore, most, unit, stale } = metric;
+  const severity = stale ? "unknown" : metric.severity;
   return [
     { text: metricName(metric) },
-    { text: metricNumber(value, unit) },
+    { text: stale ? "" : metricNumber(value, unit) },
     { text: metricNumber(average, unit) },
     { text: metricNumber(averageBefore, unit) },
     shareApart(average, averageBefore),

@@ -36,6 +36,7 @@ export function reportActions(
     ...telling(facts),
     ...openIncidents(facts),
     ...unreliable(facts),
+    ...uncollected(facts),
     ...metrics(facts),
     ...newErrors(errors, period),
     ...slowing(facts),
@@ -171,6 +172,16 @@ function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
       } of its runs succeeded, ${lost}`,
     }];
   }).slice(0, OF_A_KIND);
+}
+
+/** Where every number is old, nobody collects them any more. */
+function uncollected({ metrics: { rows } }: ReportFacts): ReportAction[] {
+  if (rows.length === 0 || rows.some(({ stale }) => !stale)) return [];
+  const last = Math.max(...rows.map(({ readAt }) => readAt));
+  return [{
+    severity: "important",
+    text: `No metric has been read since ${formatUtc(new Date(last))}: run deno task monitor doctor`,
+  }];
 }
 
 function metrics({ metrics: { rows, failing } }: ReportFacts): ReportAction[] {
