@@ -147,7 +147,7 @@ Deno.test("the vendors' sides of the functions, served as deployed", async (t) =
       assert.deepEqual(watchdogs.taken.map(({ news }) => news), ["start", "success"]);
       const cron = await call(house, "check-job-health", '{"source":"cron"}', { apikey: KEYS.monitor });
       assert.equal(cron.status, 202);
-      await waitFor(() => watchdogs.taken.length >= 6, { what: "both watchdogs to hear", withinMs: 20_000 });
+      await waitFor(() => watchdogs.taken.length >= 6, { what: "both watchdogs to hear", withinMs: 60_000 });
       assert.deepEqual(watchdogs.taken.slice(2).map(({ news }) => news).toSorted(), [
         "in_progress",
         "ok",
