@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { type Dashboard, readDashboards } from "../../scripts/grafana/dashboards.ts";
 import { seedDemoData } from "../../scripts/grafana/demo_data.ts";
 import { lacks, readPanel, readVariables, seriesOf } from "../../scripts/grafana/result.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const PROVISIONING = new URL("../../docs/grafana/provisioning/", import.meta.url);
@@ -212,6 +213,22 @@ Deno.test("the role reads its views and nothing else, and nobody else reads them
   } finally {
     await reader.end();
   }
+});
+
+Deno.test("the SQL of docs/grafana lets the role in and switches on what fills the dashboards", async () => {
+  await using db = await testDatabase("hub");
+  const page = await Deno.readTextFile(new URL("../../docs/grafana/README.md", import.meta.url));
+  const blocks = readBlocks(page).filter(({ language }) => language === "sql");
+  assert.equal(blocks.length, 2);
+  for (const { text } of blocks) await db.sql.unsafe(text).simple();
+  const shown = (await readDashboards()).flatMap(({ dashboard }) =>
+    dashboard.panels.flatMap(({ targets }) => targets.map(({ rawSql }) => rawSql))
+  ).join("\n");
+  const off = await db.sql<{ name: string }[]>`select name from metric_definitions where not enabled`;
+  assert.deepEqual(
+    off.map(({ name }) => name).filter((name) => shown.includes(`'${name}'`)),
+    [],
+  );
 });
 
 Deno.test("no view shows a command, a target or what was sent", async () => {

@@ -11,6 +11,7 @@ import { readErrors } from "../../scripts/monitor/error_table.ts";
 import { openHub as openTables } from "../../scripts/monitor/hub_client.ts";
 import { HOSTILE } from "../support/alerts.ts";
 import { addDiscord, addIncident, makeDue, onStage, type Stage } from "../support/outbox.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { testDatabase } from "../support/postgres.ts";
 import { seedHistory } from "../support/report_history.ts";
 import { addTarget } from "../support/targets.ts";
@@ -392,6 +393,19 @@ Deno.test("the largest numbers that a metric may have can be averaged", async ()
     await hub.end({ timeout: 1 });
   }
 });
+
+Deno.test("the SQL of docs/REPORTS.md subscribes leadership to the weekly report and to no alert", () =>
+  onStage(async (stage) => {
+    const page = await Deno.readTextFile(new URL("../../docs/REPORTS.md", import.meta.url));
+    const blocks = readBlocks(page).filter(({ language }) => language === "sql");
+    assert.equal(blocks.length, 1);
+    for (const { text } of blocks) await stage.sql.unsafe(text).simple();
+    const { recipients } = await send(stage, "weekly", { dryRun: true });
+    assert.deepEqual(recipients.map(({ name, channel, result }) => [name, channel, result]), [
+      ["leadership", "resend", "would be queued"],
+    ]);
+    assert.deepEqual((await send(stage, "daily", { dryRun: true })).recipients, []);
+  }));
 
 Deno.test("both reports are scheduled in UTC at nine, the weekly one on Mondays", async () => {
   await using db = await testDatabase("hub");
