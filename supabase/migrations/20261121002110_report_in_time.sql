@@ -1,6 +1,18 @@
 -- A report must come on the worst day too: with failures by the hundred thousand, each with a message of its own, and
 -- with metrics of many labels. Messages are folded once, when they are logged; numbers are read in one pass.
 
+create or replace function monitoring.fold_error(p_message text) returns text
+language sql
+immutable
+set search_path = ''
+as $$
+  select regexp_replace(
+    regexp_replace(left(coalesce(p_message, ''), 400),
+      -- an apostrophe within a word opens no quotation
+      '\m[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\M|"[^"\n]{0,200}"|(?<![[:alnum:]])''[^''\n]{0,200}''', '?', 'g'),
+    '[0-9]+', '0', 'g')
+$$;
+
 alter table public.job_health_log
   add column folded_error text generated always as (
     case when status = 'failed' then monitoring.fold_error(error_message) end

@@ -377,6 +377,37 @@ Deno.test("how long nobody looked is read from the checks themselves, within the
   assert.deepEqual(await unwatched(), ["11-20T12:00", 60, 60, "11-20T23:00"]);
 });
 
+Deno.test("what is folded when it is logged keeps different errors apart", async () => {
+  await using db = await testDatabase("hub");
+  await seedHistory(db.sql, { jobs: 1, runsADay: 1 });
+  await db.sql`
+    insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, collected_at)
+    select id, project_name, job_name, status, message, at, at
+    from job_inventory, (select (now() at time zone 'UTC')::date::timestamp at time zone 'UTC' - interval '3 hours') as t(at),
+         (values ('failed', 'can''t open user''s file'), ('failed', 'can''t parse user''s file'),
+                 ('failed', 'no row 17 of ''a'' in "b"'), ('failed', 'no row 4 of ''c'' in "d"'), ('failed', null),
+                 ('success', null)) as m(status, message)`;
+  const folded = await db.sql`
+    select status, folded_error, count(*)::integer from job_health_log
+    where run_at = (now() at time zone 'UTC')::date::timestamp at time zone 'UTC' - interval '3 hours'
+    group by 1, 2 order by 1, 2`;
+  assert.deepEqual(folded.map((row) => Object.values(row)), [
+    ["failed", "", 1],
+    ["failed", "can't open user's file", 1],
+    ["failed", "can't parse user's file", 1],
+    ["failed", "no row 0 of ? in ?", 2],
+    ["success", null, 1],
+  ]);
+  const hub = openHub({ databaseUrl: db.url, caCert: null });
+  try {
+    const { errors } = await readReportFacts(hub, reportPeriod("daily", new Date()), 100);
+    const told = errors.filter(({ message }) => /user|row|^$/.test(message));
+    assert.deepEqual(told.map(({ count }) => count).sort(), [1, 1, 1, 2]);
+  } finally {
+    await hub.end({ timeout: 1 });
+  }
+});
+
 Deno.test("the largest numbers that a metric may have can be averaged", async () => {
   await using db = await testDatabase("hub");
   await seedHistory(db.sql, { jobs: 1 });
