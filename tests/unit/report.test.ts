@@ -135,6 +135,12 @@ Deno.test("a time in which nobody looked is told first, and is not quiet", () =>
     section(young, "What to do")[0] ?? "",
     /^! Nobody looked before 2026-11-21 09:00:05 UTC: of 2026-11-20 only/,
   );
+  // nor is none less than what nobody counted
+  assert.ok(
+    section(daily(oneJobFacts()), "Numbers").some((line) => /^- Incidents opened: 0, unchanged/.test(line)),
+  );
+  assert.ok(section(young, "Numbers").includes("- Incidents opened: 0"));
+  assert.ok(section(young, "Alerts").includes("- sent: 0"));
 });
 
 Deno.test("runs whose end nobody knows did not succeed, and jobs that nobody can judge are not passed over", () => {

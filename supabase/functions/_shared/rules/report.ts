@@ -11,7 +11,7 @@ import type {
 import { type ErrorGroup, groupErrors } from "./fingerprint.ts";
 import { seriesName } from "./metric_text.ts";
 import { reportActions } from "./report_actions.ts";
-import { beforeInWords, endOf, periodInWords } from "./report_period.ts";
+import { beforeInWords, endOf, endOfBefore, periodInWords } from "./report_period.ts";
 import {
   apart,
   badCount,
@@ -54,7 +54,7 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
       cost(facts),
       queues(facts),
       metrics(facts),
-      alerts(facts),
+      alerts(facts, period),
       silenced(facts),
       unannotated(facts),
       changes(facts),
@@ -102,6 +102,7 @@ function numbers({ totals, incidents, monitor, watch }: ReportFacts, period: Rep
   const { now, before } = totals;
   const known = before.runs + before.missed > 0;
   const past = (value: number) => known ? value : null;
+  const told = (value: number) => lookedBefore(watch, period) ? value : null;
   const row = (
     name: string,
     value: ReportCell,
@@ -118,11 +119,15 @@ function numbers({ totals, incidents, monitor, watch }: ReportFacts, period: Rep
     ...now.unknown > 0
       ? [row("Ended nobody knows how", plain(now.unknown), apart(now.unknown, past(before.unknown), "more"))]
       : [],
-    row("Incidents opened", plain(incidents.opened), apart(incidents.opened, incidents.openedBefore, "more")),
+    row(
+      "Incidents opened",
+      plain(incidents.opened),
+      apart(incidents.opened, told(incidents.openedBefore), "more"),
+    ),
     row(
       "Incidents closed",
       plain(incidents.closed),
-      apart(incidents.closed, incidents.closedBefore, "neither"),
+      apart(incidents.closed, told(incidents.closedBefore), "neither"),
     ),
     row("Incidents open now", badCount(incidents.open), { text: "" }),
     ...incidents.noticeMs === null ? [] : [row(
@@ -159,6 +164,11 @@ function numbers({ totals, incidents, monitor, watch }: ReportFacts, period: Rep
     rows,
     count: rows.length,
   };
+}
+
+/** Whether anybody looked in the time that is compared with: without, none is not few. */
+function lookedBefore({ firstLookAt }: ReportFacts["watch"], period: ReportPeriod): boolean {
+  return firstLookAt !== null && firstLookAt < endOfBefore(period);
 }
 
 /** Of a share of which more is worse. */
@@ -423,14 +433,15 @@ function metricName({ name, labels, project }: ReportMetric): string {
   return `${safeName(seriesName(name, labels))} of ${safeName(project)}`;
 }
 
-function alerts({ alerts }: ReportFacts): ReportSection {
+function alerts({ alerts, watch }: ReportFacts, period: ReportPeriod): ReportSection {
+  const sentBefore = lookedBefore(watch, period) ? alerts.sentBefore : null;
   const row = (name: string, value: number, change: ReportCell = { text: "" }, bad = false): ReportCell[] => [
     { text: name },
     bad ? badCount(value) : { text: value.toLocaleString("en-US") },
     change,
   ];
   const rows = [
-    row("sent", alerts.sent, apart(alerts.sent, alerts.sentBefore, "neither")),
+    row("sent", alerts.sent, apart(alerts.sent, sentBefore, "neither")),
     ...alerts.channels.map(({ name, channel, sent }) =>
       row(`through ${safeName(name ?? channel ?? "a row that is gone")}`, sent)
     ),
