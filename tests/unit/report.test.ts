@@ -186,6 +186,55 @@ Deno.test("an incident is told with its job, how long, and who is on it", () => 
   );
 });
 
+Deno.test("what an open incident tells is told once: a metric, a project that cannot be read", () => {
+  const incident = (project: string, subject: string, code: string) => ({
+    ...{
+      id: subject,
+      project,
+      subject,
+      code,
+      severity: "critical" as const,
+      summary: "so it is",
+      owner: null,
+    },
+    ...{ openedAt: REPORT_AT.getTime() - 60_000, acknowledgedBy: null },
+  });
+  const counts = { jobs: 1, now: runs(), before: runs() };
+  const [metric] = manyJobsFacts(1).metrics.rows;
+  assert.ok(metric);
+  const report = daily({
+    ...oneJobFacts(),
+    projects: {
+      count: 2,
+      rows: ["p", "q"].map((name) => ({ name, status: "error", error: "no answer", ...counts })),
+    },
+    incidents: {
+      ...quietFacts().incidents,
+      open: 2,
+      openRows: [
+        incident("p", "queue_depth (table a, schema x)", "above_critical"),
+        incident("q", "q", "unreachable"),
+      ],
+    },
+    metrics: {
+      count: 2,
+      rows: ["a", "b"].map((table) => ({
+        ...metric,
+        name: "queue_depth",
+        project: "p",
+        labels: { schema: "x", table },
+      })),
+      failing: [],
+    },
+  });
+  assert.deepEqual(section(report, "What to do"), [
+    "!!! Make p readable again: no answer",
+    "!!! ABOVE CRITICAL: queue_depth (table a, schema x) in p for 1 min (nobody is on it): so it is",
+    "!!! UNREACHABLE: q for 1 min (nobody is on it): so it is",
+    "!!! queue_depth (schema x, table b) of p is critical: sync_leads",
+  ]);
+});
+
 Deno.test("numbers stand beside those of the week before, and say which way is bad", () => {
   const totals = {
     ...oneJobFacts().totals,

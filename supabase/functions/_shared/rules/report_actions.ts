@@ -2,6 +2,7 @@
 import type { ReportAction, ReportFacts, ReportPeriod } from "../domain/report.ts";
 import type { Severity } from "../domain/job.ts";
 import type { ErrorGroup } from "./fingerprint.ts";
+import { seriesName } from "./metric_text.ts";
 import { endOf, periodInWords } from "./report_period.ts";
 import { counted, formatShare, jobName, lasting, safeName, safeText, uptimeOf } from "./report_words.ts";
 import { SEVERITY_ORDER } from "./routing.ts";
@@ -99,10 +100,12 @@ function unwatched({ watch, projects }: ReportFacts, period: ReportPeriod): Repo
   }];
 }
 
-function unreadable({ projects }: ReportFacts): ReportAction[] {
-  return projects.rows.filter(({ status }) => status === "error").slice(0, OF_A_KIND).map((
-    { name, error },
-  ) => ({
+function unreadable(facts: ReportFacts): ReportAction[] {
+  const told = toldIncidents(facts);
+  const unread = facts.projects.rows.filter(({ name, status }) =>
+    status === "error" && !told.has(keyOf(name, name))
+  );
+  return unread.slice(0, OF_A_KIND).map(({ name, error }) => ({
     severity: "critical",
     text: `Make ${safeName(name)} readable again: ${safeText(error ?? "no reason given")}`,
   }));
@@ -129,6 +132,18 @@ function telling({ monitor, alerts }: ReportFacts): ReportAction[] {
   return actions;
 }
 
+/** What open incidents that are told one by one are about: nothing is to be told twice. */
+function toldIncidents({ incidents }: ReportFacts): Set<string> {
+  return new Set(
+    incidents.openRows.slice(0, OF_A_KIND).map(({ project, subject }) => keyOf(project, subject)),
+  );
+}
+
+/** The same for the labels of a series in any order: the database keeps them in its own. */
+function keyOf(project: string, subject: string): string {
+  return JSON.stringify([project, ...subject.split(/[ ,()]+/).sort()]);
+}
+
 function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
   const shown = incidents.openRows.slice(0, OF_A_KIND).map((incident): ReportAction => {
     const { subject, project, code, owner, acknowledgedBy, openedAt } = incident;
@@ -139,7 +154,7 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
       : `ask ${safeName(owner)}`;
     return {
       severity: incident.severity,
-      text: `${code.toUpperCase()}: ${jobName({ project, name: subject })} for ${
+      text: `${code.replaceAll("_", " ").toUpperCase()}: ${jobName({ project, name: subject })} for ${
         formatDuration(at - openedAt)
       } (${who}): ${safeText(incident.summary)}`,
     };
@@ -155,11 +170,11 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
 
 /** Jobs that fail again and again; those with an open incident are told by that. */
 function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
-  const told = new Set(incidents.openRows.map(({ project, subject }) => JSON.stringify([project, subject])));
+  const told = new Set(incidents.openRows.map(({ project, subject }) => keyOf(project, subject)));
   return troubled.rows.flatMap((job): ReportAction[] => {
     const uptime = uptimeOf(job.now);
     if (!job.here || uptime === null || uptime >= UNRELIABLE) return [];
-    if (told.has(JSON.stringify([job.project, job.name]))) return [];
+    if (told.has(keyOf(job.project, job.name))) return [];
     const owner = job.owner === null ? "" : ` (${safeName(job.owner)})`;
     const lost = [
       ...job.now.failures > 0 ? [counted(job.now.failures, "failure")] : [],
@@ -184,11 +199,13 @@ function uncollected({ metrics: { rows } }: ReportFacts): ReportAction[] {
   }];
 }
 
-function metrics({ metrics: { rows, failing } }: ReportFacts): ReportAction[] {
-  const alarms = rows.flatMap(({ alarm, name, project, summary }): ReportAction[] =>
-    alarm === "none" ? [] : [{
+function metrics(facts: ReportFacts): ReportAction[] {
+  const { rows, failing } = facts.metrics;
+  const told = toldIncidents(facts);
+  const alarms = rows.flatMap(({ alarm, name, labels, project, summary }): ReportAction[] =>
+    alarm === "none" || told.has(keyOf(project, seriesName(name, labels))) ? [] : [{
       severity: alarm === "critical" ? "critical" : "important",
-      text: `${safeName(name)} of ${safeName(project)} is ${
+      text: `${safeName(seriesName(name, labels))} of ${safeName(project)} is ${
         alarm === "critical" ? "critical" : "a warning"
       }: ${safeText(summary ?? "")}`,
     }]

@@ -18,9 +18,9 @@ export function safeText(text: string): string {
   return cut(oneLine(redact(text.slice(0, 2_000))), MESSAGE_LIMIT);
 }
 
-/** `sync_leads in smoothed`. */
+/** `sync_leads in smoothed`; of a project itself, its name. */
 export function jobName({ project, name }: { project: string; name: string }): string {
-  return `${safeName(name)} in ${safeName(project)}`;
+  return name === project ? safeName(project) : `${safeName(name)} in ${safeName(project)}`;
 }
 
 /** Of the runs that were due and whose end is known, the part that succeeded: 0 to 1, or `null`. */
