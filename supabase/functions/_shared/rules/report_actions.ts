@@ -101,7 +101,7 @@ function unwatched({ watch, projects }: ReportFacts, period: ReportPeriod): Repo
 }
 
 function unreadable(facts: ReportFacts): ReportAction[] {
-  const told = toldIncidents(facts);
+  const told = subjectsOf(facts.incidents.openRows.slice(0, OF_A_KIND));
   const unread = facts.projects.rows.filter(({ name, status }) =>
     status === "error" && !told.has(keyOf(name, name))
   );
@@ -132,11 +132,9 @@ function telling({ monitor, alerts }: ReportFacts): ReportAction[] {
   return actions;
 }
 
-/** What open incidents that are told one by one are about: nothing is to be told twice. */
-function toldIncidents({ incidents }: ReportFacts): Set<string> {
-  return new Set(
-    incidents.openRows.slice(0, OF_A_KIND).map(({ project, subject }) => keyOf(project, subject)),
-  );
+/** What open incidents are about: nothing is to be told twice. */
+function subjectsOf(rows: ReportFacts["incidents"]["openRows"]): Set<string> {
+  return new Set(rows.map(({ project, subject }) => keyOf(project, subject)));
 }
 
 /** The same for the labels of a series in any order: the database keeps them in its own. */
@@ -170,7 +168,7 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
 
 /** Jobs that fail again and again; those with an open incident are told by that. */
 function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
-  const told = new Set(incidents.openRows.map(({ project, subject }) => keyOf(project, subject)));
+  const told = subjectsOf(incidents.openRows);
   return troubled.rows.flatMap((job): ReportAction[] => {
     const uptime = uptimeOf(job.now);
     if (!job.here || uptime === null || uptime >= UNRELIABLE) return [];
@@ -201,7 +199,7 @@ function uncollected({ metrics: { rows } }: ReportFacts): ReportAction[] {
 
 function metrics(facts: ReportFacts): ReportAction[] {
   const { rows, failing } = facts.metrics;
-  const told = toldIncidents(facts);
+  const told = subjectsOf(facts.incidents.openRows);
   const alarms = rows.flatMap(({ alarm, name, labels, project, summary }): ReportAction[] =>
     alarm === "none" || told.has(keyOf(project, seriesName(name, labels))) ? [] : [{
       severity: alarm === "critical" ? "critical" : "important",
