@@ -7,12 +7,12 @@ import { readReportFacts } from "../../supabase/functions/_shared/hub/reports.ts
 import type { Log } from "../../supabase/functions/_shared/log.ts";
 import { reportPeriod } from "../../supabase/functions/_shared/rules/report_period.ts";
 import { type ReportAnswer, runReport } from "../../supabase/functions/send-report/run.ts";
+import { seedDemoHistory } from "../../scripts/local/demo_history.ts";
 import { readErrors } from "../../scripts/monitor/error_table.ts";
 import { openHub as openTables } from "../../scripts/monitor/hub_client.ts";
 import { HOSTILE } from "../support/alerts.ts";
 import { addDiscord, addIncident, makeDue, onStage, type Stage } from "../support/outbox.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { seedHistory } from "../support/report_history.ts";
 import { addTarget } from "../support/targets.ts";
 
 const QUIET: Log = { info: () => {}, warn: () => {}, error: () => {}, with: () => QUIET };
@@ -165,7 +165,7 @@ Deno.test("a row without events gets reports and never an alert, also where nobo
 
 Deno.test("a dry run answers text and mail and who would get it, and writes nothing", () =>
   onStage(async (stage) => {
-    await seedHistory(stage.sql);
+    await seedDemoHistory(stage.sql, { days: 3 });
     await subscribe(stage, await addDiscord(stage));
     const answer = await send(stage, "daily", { dryRun: true });
     assert.equal(answer.queued, 0);
@@ -188,7 +188,7 @@ for (const name of NAMES) {
       await subscribe(stage, config, "weekly");
       const grow: (() => Promise<unknown>)[] = [
         () => Promise.resolve(),
-        () => seedHistory(stage.sql, { jobs: 1 }),
+        () => seedOneJob(stage),
         () =>
           stage.sql`
             insert into job_inventory (project_name, job_name, job_user)
@@ -222,6 +222,12 @@ for (const name of NAMES) {
     }));
 }
 
+/** The demo history of one job; its incidents, alerts and numbers are there too. */
+async function seedOneJob({ sql }: Stage): Promise<void> {
+  await seedDemoHistory(sql, { days: 15 });
+  await sql`delete from job_inventory where job_name <> 'sync_orders'`;
+}
+
 /** Jobs, errors and projects called what people and programs can think of. */
 async function addHostile({ sql }: Stage): Promise<void> {
   const texts = Object.values(HOSTILE).map((text) => text.replaceAll("\u0000", "").toWellFormed()).filter((
@@ -246,7 +252,7 @@ async function addHostile({ sql }: Stage): Promise<void> {
 
 Deno.test("percentiles, uptime, runs and times agree with what Postgres computes from the rows themselves", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql, { runsADay: 48 });
+  await seedDemoHistory(db.sql, { days: 10 });
   const hub = openHub({ databaseUrl: db.url, caCert: null });
   try {
     const period = reportPeriod("daily", new Date());
@@ -268,7 +274,7 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
     const [counts] = await db.sql`
       select count(*) filter (where status <> 'missed')::integer as runs, count(*) filter (where status = 'success')::integer as successes,
              count(*) filter (where status = 'failed')::integer as failures, count(*) filter (where status = 'missed')::integer as missed,
-             0 as unknown
+             count(*) filter (where status = 'unknown')::integer as unknown
       from job_health_log where (run_at at time zone 'UTC')::date = ${period.from}::text::date`;
     assert.deepEqual(facts.totals.now, { ...counts });
     assert.deepEqual(
@@ -279,7 +285,15 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
       select percentile_cont(0.5) within group (order by extract(epoch from resolved_at - opened_at) * 1000) as recovery
       from incidents where resolution = 'recovered' and (resolved_at at time zone 'UTC')::date = ${period.from}::text::date`;
     assert.equal(facts.incidents.recoveryMs, times?.recovery);
-    assert.deepEqual(facts.slowing.rows.map(({ name }) => name), ["refresh_prices"]);
+    const slowing = await db.sql<{ name: string }[]>`
+      select j.job_name as name
+      from job_health_daily d
+      join job_health_daily b on b.job_inventory_id = d.job_inventory_id and b.day = d.day - 7
+      join job_inventory j on j.id = d.job_inventory_id
+      where d.day = ${period.from}::text::date and d.duration_p50 >= 1.5 * b.duration_p50
+      order by d.duration_p50 / extract(epoch from b.duration_p50) desc`;
+    assert.ok(slowing.some(({ name }) => name === "refresh_prices"));
+    assert.deepEqual(facts.slowing.rows.map(({ name }) => name), slowing.map(({ name }) => name));
   } finally {
     await hub.end({ timeout: 1 });
   }
@@ -287,7 +301,7 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
 
 Deno.test("a week's numbers are those of its days, beside the week before", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql);
+  await seedDemoHistory(db.sql, { days: 15 });
   const hub = openHub({ databaseUrl: db.url, caCert: null });
   try {
     // the week that ends yesterday, whatever day it is
@@ -298,13 +312,18 @@ Deno.test("a week's numbers are those of its days, beside the week before", asyn
       5,
     );
     const [week] = await db.sql`
-      select sum(runs)::integer as runs, sum(failures)::integer as failures from job_health_daily
-      where day between ${day(7)}::text::date and ${day(1)}::text::date`;
+      select sum(runs) filter (where day > ${day(8)}::text::date)::integer as runs,
+             sum(failures) filter (where day > ${day(8)}::text::date)::integer as failures,
+             sum(runs + missed) filter (where day <= ${day(8)}::text::date)::integer as due_before,
+             (count(distinct job_inventory_id) filter (where day > ${
+      day(8)
+    }::text::date and duration_p95 is not null))::integer as jobs
+      from job_health_daily where day between ${day(14)}::text::date and ${day(1)}::text::date`;
     assert.equal(facts.totals.now.runs, week?.runs);
     assert.equal(facts.totals.now.failures, week?.failures);
-    assert.equal(facts.totals.before.runs + facts.totals.before.missed, 12 * 24 * 7);
+    assert.equal(facts.totals.before.runs + facts.totals.before.missed, week?.due_before);
     assert.equal(facts.slowest.rows.length, 5);
-    assert.equal(facts.slowest.count, 12);
+    assert.equal(facts.slowest.count, week?.jobs);
     const cost = facts.metrics.rows.find(({ name }) => name === "ai_cost_hourly");
     const [hours] = await db.sql`
       select sum(a) as total from (
@@ -322,7 +341,7 @@ Deno.test("a week's numbers are those of its days, beside the week before", asyn
 
 Deno.test("errors are read by fingerprint and job, with when they were first and last seen", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql, { jobs: 4 });
+  await seedDemoHistory(db.sql, { days: 12 });
   const tables = openTables({
     ...{ url: "http://127.0.0.1:9", secretKey: "sb_secret_x", caCert: null, hubDatabaseUrl: db.url },
     origin: { kind: "given", text: "a test" },
@@ -331,7 +350,7 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
     await db.sql`
       insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, run_id)
       select id, project_name, job_name, 'failed', 'lost connection ' || n, now() - make_interval(hours => n), 9000 + n
-      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_leads') as j`;
+      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_orders') as j`;
     const errors = await readErrors(tables, { days: 10 });
     const first = errors.find(({ fingerprint }) => fingerprint === "lost connection <n>");
     assert.equal(first?.count, 3);
@@ -341,8 +360,8 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
       select count(*)::integer as count from job_health_log
       where status = 'failed' and run_at > now() - interval '10 days'`;
     assert.equal(errors.reduce((sum, { count }) => sum + count, 0), logged?.count);
-    const some = await readErrors(tables, { project: "smoothed", job: "sync_leads", days: 1 });
-    assert.ok(some.every(({ job_name }) => job_name === "sync_leads"));
+    const some = await readErrors(tables, { project: "demo-shop", job: "sync_orders", days: 1 });
+    assert.ok(some.every(({ job_name }) => job_name === "sync_orders"));
   } finally {
     await tables.close();
   }

@@ -104,8 +104,11 @@ function telling({ monitor, alerts }: ReportFacts): ReportAction[] {
   return actions;
 }
 
-function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
-  const shown = incidents.openRows.slice(0, OF_A_KIND).map((incident): ReportAction => {
+function openIncidents({ at, incidents, projects }: ReportFacts): ReportAction[] {
+  // why a project cannot be read is told once
+  const told = new Set(projects.rows.filter(({ status }) => status === "error").map(({ error }) => error));
+  const rows = incidents.openRows.filter(({ summary }) => !told.has(summary));
+  const shown = rows.slice(0, OF_A_KIND).map((incident): ReportAction => {
     const { subject, project, code, owner, acknowledgedBy, openedAt } = incident;
     const who = acknowledgedBy !== null
       ? `${safeName(acknowledgedBy)} is on it`
@@ -119,9 +122,9 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
       } (${who}): ${safeText(incident.summary)}`,
     };
   });
-  const rest = incidents.open - shown.length;
+  const rest = incidents.open - shown.length - (incidents.openRows.length - rows.length);
   if (rest <= 0 || shown.length === 0) return shown;
-  const severity: Severity = incidents.openRows[shown.length]?.severity ?? "low";
+  const severity: Severity = rows[shown.length]?.severity ?? "low";
   return [...shown, {
     severity,
     text: `${counted(rest, "further open incident")}: deno task monitor incidents`,
@@ -149,9 +152,14 @@ function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
   }).slice(0, OF_A_KIND);
 }
 
-function metrics({ metrics: { rows, failing } }: ReportFacts): ReportAction[] {
+/** Metrics past their thresholds; those with an open incident are told by that. */
+function metrics({ metrics: { rows, failing }, incidents }: ReportFacts): ReportAction[] {
+  const told = (project: string, name: string) =>
+    incidents.openRows.some((incident) =>
+      incident.project === project && (incident.subject === name || incident.subject.startsWith(`${name} (`))
+    );
   const alarms = rows.flatMap(({ alarm, name, project, summary }): ReportAction[] =>
-    alarm === "none" ? [] : [{
+    alarm === "none" || told(project, name) ? [] : [{
       severity: alarm === "critical" ? "critical" : "important",
       text: `${safeName(name)} of ${safeName(project)} is ${
         alarm === "critical" ? "critical" : "a warning"
