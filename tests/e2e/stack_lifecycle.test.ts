@@ -48,7 +48,7 @@ Deno.test("a killed stack leaves no function, and stop ends its servers", async 
     await ended;
     await waitFor(async () => !(await place.processes()).some((line) => line.includes("function_host")), {
       what: "the functions to end",
-      withinMs: 10_000,
+      withinMs: 60_000,
     });
     assert.equal(
       await fetch(info.gateway_url).then((response) => response.status, () => "refused"),

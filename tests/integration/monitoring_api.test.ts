@@ -1,16 +1,15 @@
 /** The API against a real hub: reads and annotations by SQL, actions through the functions as they are deployed. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
-import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
+import type { Gateway } from "../../scripts/local/gateway.ts";
 import { routeAlerts } from "../../scripts/local/hub_settings.ts";
 import { REFUSING_HOST } from "../support/endpoint.ts";
-import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import { annotations } from "../../scripts/monitor/annotate_job.ts";
 import { type Connection, MonitorError, MonitoringAPI } from "../../scripts/monitoring_api.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
+import { serveFunctions } from "../support/gateway.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const KEYS = { default: "sb_secret_default", monitor: "sb_secret_monitor", publishable: "sb_publishable_x" };
@@ -58,8 +57,7 @@ async function withFunctions(
     },
     {},
   );
-  const functions = await readFunctionsConfig(CONFIG_TOML);
-  const gateway = await startGateway({ port: 0, functions, env, logDir, marker: `--stack=${logDir}` });
+  const gateway = await serveFunctions({ env, logDir });
   try {
     await routeAlerts(hub.sql);
     await body({ hub, smoothed, gateway, sink });

@@ -23,7 +23,7 @@ Deno.env.set("SUPABASE_PUBLISHABLE_KEYS", JSON.stringify({ default: "sb_publisha
 async function taken(sentry: FakeSentry, count: number): Promise<void> {
   await waitFor(() => Promise.resolve(sentry.taken.length >= count), {
     what: "the events",
-    withinMs: 10_000,
+    withinMs: 60_000,
   });
 }
 
