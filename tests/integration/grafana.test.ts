@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { type Dashboard, readDashboards } from "../../scripts/grafana/dashboards.ts";
-import { seedDemoData } from "../../scripts/grafana/demo_data.ts";
 import { lacks, readPanel, readVariables, seriesOf } from "../../scripts/grafana/result.ts";
+import { seedDemoHistory } from "../../scripts/local/demo_history.ts";
 import { readBlocks } from "../support/markdown.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
@@ -31,7 +31,7 @@ function day(): { from: Date; to: Date } {
 
 Deno.test("every query of every dashboard gives the role what its panel needs", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const faults: string[] = [];
@@ -67,7 +67,7 @@ Deno.test("a hub that nobody has used makes no query fail", async () => {
 
 Deno.test("whatever the time and the choice are, every query is one that Postgres can run", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const [now, HOUR] = [Date.now(), 3_600_000];
@@ -102,7 +102,7 @@ Deno.test("whatever the time and the choice are, every query is one that Postgre
 
 Deno.test("the percentiles that are drawn are Postgres' own", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const jobs = (await readDashboards()).find(({ file }) => file === "jobs.json")?.dashboard;
@@ -184,7 +184,7 @@ Deno.test("the data source opens as many connections as the role may have, and v
 
 Deno.test("the role reads its views and nothing else, and nobody else reads them", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const views = await db.sql<{ name: string }[]>`

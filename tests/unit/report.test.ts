@@ -186,7 +186,7 @@ Deno.test("an incident is told with its job, how long, and who is on it", () => 
   );
 });
 
-Deno.test("what an open incident tells is told once: a metric, a project that cannot be read", () => {
+Deno.test("of a metric's series, those with an open incident are told once, in whatever order their labels are", () => {
   const incident = (project: string, subject: string, code: string) => ({
     ...{
       id: subject,
@@ -199,21 +199,16 @@ Deno.test("what an open incident tells is told once: a metric, a project that ca
     },
     ...{ openedAt: REPORT_AT.getTime() - 60_000, acknowledgedBy: null },
   });
-  const counts = { jobs: 1, now: runs(), before: runs() };
   const [metric] = manyJobsFacts(1).metrics.rows;
   assert.ok(metric);
   const report = daily({
     ...oneJobFacts(),
-    projects: {
-      count: 2,
-      rows: ["p", "q"].map((name) => ({ name, status: "error", error: "no answer", ...counts })),
-    },
     incidents: {
       ...quietFacts().incidents,
       open: 2,
       openRows: [
         incident("p", "queue_depth (table a, schema x)", "above_critical"),
-        incident("q", "q", "unreachable"),
+        incident("q", "q", "scheduler_down"),
       ],
     },
     metrics: {
@@ -228,11 +223,72 @@ Deno.test("what an open incident tells is told once: a metric, a project that ca
     },
   });
   assert.deepEqual(section(report, "What to do"), [
-    "!!! Make p readable again: no answer",
     "!!! ABOVE CRITICAL: queue_depth (table a, schema x) in p for 1 min (nobody is on it): so it is",
-    "!!! UNREACHABLE: q for 1 min (nobody is on it): so it is",
+    "!!! SCHEDULER DOWN: q for 1 min (nobody is on it): so it is",
     "!!! queue_depth (schema x, table b) of p is critical: sync_leads",
   ]);
+});
+
+Deno.test("a metric past its threshold and a project that cannot be read are told once each, with their incidents", () => {
+  const { incidents } = quietFacts();
+  const [metric] = manyJobsFacts(1).metrics.rows;
+  const [row] = manyJobsFacts(1).incidents.openRows;
+  assert.ok(metric && row);
+  const dead = { ...metric, name: "dead_tuples", project: "smoothed", labels: { table: "orders" } };
+  const lone = { ...dead, name: "queue_depth", labels: {}, summary: "112 jobs" };
+  const why = 'Cannot connect to project "scraping"';
+  const openRows = [
+    {
+      ...row,
+      project: "smoothed",
+      subject: "dead_tuples (table orders)",
+      code: "above_critical",
+      summary: "it is 71 %",
+    },
+    { ...row, project: "scraping", subject: "scraping", code: "unreachable", summary: why },
+  ];
+  const [project] = oneJobFacts().projects.rows;
+  assert.ok(project);
+  const told = section(
+    daily({
+      ...oneJobFacts(),
+      projects: { count: 1, rows: [{ ...project, name: "scraping", status: "error", error: why }] },
+      incidents: { ...incidents, open: 2, openRows },
+      metrics: { count: 2, rows: [dead, lone], failing: [] },
+    }),
+    "What to do",
+  );
+  assert.deepEqual(told.map((line) => line.replace(/ for .*\): /, ": ")), [
+    `!!! Make scraping readable again: ${why}`,
+    "!!! ABOVE CRITICAL: dead_tuples (table orders) in smoothed: it is 71 %",
+    "!!! queue_depth of smoothed is critical: 112 jobs",
+  ]);
+});
+
+Deno.test("a mail shows all of its numbers or none, however little fits of the rest", () => {
+  const { html, text } = reportMail(daily(manyJobsFacts(2_000)));
+  for (const written of [html, text]) {
+    assert.match(written, /Uptime/);
+    assert.match(written, /Checks/);
+  }
+});
+
+Deno.test("a count that hardly moved has not moved by -0 %", () => {
+  const totals = {
+    ...oneJobFacts().totals,
+    now: runs({ runs: 600, successes: 600 }),
+    before: runs({ runs: 602, successes: 602 }),
+  };
+  const report = daily({ ...oneJobFacts(), totals });
+  assert.match(section(report, "Numbers").join("\n"), /^- Runs: 600, -2 \(0 %\)/m);
+});
+
+Deno.test("one of something is one run, one failure", () => {
+  const [job] = manyJobsFacts(1).troubled.rows;
+  assert.ok(job);
+  const now = runs({ runs: 1, failures: 1 });
+  const report = daily({ ...oneJobFacts(), troubled: { count: 1, rows: [{ ...job, now, before: runs() }] } });
+  assert.match(section(report, "Jobs with failures")[0] ?? "", /, 1 run, 1 failure, 0 missed/);
 });
 
 Deno.test("numbers stand beside those of the week before, and say which way is bad", () => {

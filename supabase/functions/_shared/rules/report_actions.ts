@@ -100,12 +100,10 @@ function unwatched({ watch, projects }: ReportFacts, period: ReportPeriod): Repo
   }];
 }
 
-function unreadable(facts: ReportFacts): ReportAction[] {
-  const told = subjectsOf(facts.incidents.openRows.slice(0, OF_A_KIND));
-  const unread = facts.projects.rows.filter(({ name, status }) =>
-    status === "error" && !told.has(keyOf(name, name))
-  );
-  return unread.slice(0, OF_A_KIND).map(({ name, error }) => ({
+function unreadable({ projects }: ReportFacts): ReportAction[] {
+  return projects.rows.filter(({ status }) => status === "error").slice(0, OF_A_KIND).map((
+    { name, error },
+  ) => ({
     severity: "critical",
     text: `Make ${safeName(name)} readable again: ${safeText(error ?? "no reason given")}`,
   }));
@@ -142,8 +140,11 @@ function keyOf(project: string, subject: string): string {
   return JSON.stringify([project, ...subject.split(/[ ,()]+/).sort()]);
 }
 
-function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
-  const shown = incidents.openRows.slice(0, OF_A_KIND).map((incident): ReportAction => {
+function openIncidents({ at, incidents, projects }: ReportFacts): ReportAction[] {
+  // why a project cannot be read is told once
+  const told = new Set(projects.rows.filter(({ status }) => status === "error").map(({ error }) => error));
+  const rows = incidents.openRows.filter(({ summary }) => !told.has(summary));
+  const shown = rows.slice(0, OF_A_KIND).map((incident): ReportAction => {
     const { subject, project, code, owner, acknowledgedBy, openedAt } = incident;
     const who = acknowledgedBy !== null
       ? `${safeName(acknowledgedBy)} is on it`
@@ -157,9 +158,9 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
       } (${who}): ${safeText(incident.summary)}`,
     };
   });
-  const rest = incidents.open - shown.length;
+  const rest = incidents.open - shown.length - (incidents.openRows.length - rows.length);
   if (rest <= 0 || shown.length === 0) return shown;
-  const severity: Severity = incidents.openRows[shown.length]?.severity ?? "low";
+  const severity: Severity = rows[shown.length]?.severity ?? "low";
   return [...shown, {
     severity,
     text: `${counted(rest, "further open incident")}: deno task monitor incidents`,
@@ -197,6 +198,7 @@ function uncollected({ metrics: { rows } }: ReportFacts): ReportAction[] {
   }];
 }
 
+/** Metrics past their thresholds; those with an open incident are told by that. */
 function metrics(facts: ReportFacts): ReportAction[] {
   const { rows, failing } = facts.metrics;
   const told = subjectsOf(facts.incidents.openRows);

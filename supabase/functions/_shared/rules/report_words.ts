@@ -84,7 +84,8 @@ function signed(value: number): string {
 }
 
 function signedPercent(share: number): string {
-  const percent = Math.round(share * 100);
+  // not -0
+  const percent = Math.round(share * 100) || 0;
   return `${percent > 0 ? "+" : ""}${formatNumber(percent)} %`;
 }
 
