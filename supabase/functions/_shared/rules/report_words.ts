@@ -38,7 +38,7 @@ export function formatShare(share: number): string {
 
 /** A share of successes with its bar. */
 export function shareCell(share: number | null): ReportCell {
-  if (share === null) return { text: "nothing known" };
+  if (share === null) return { text: "unknown" };
   return { text: formatShare(share), bar: share, tone: shareTone(share) };
 }
 
