@@ -8,6 +8,7 @@ import {
   cronSettings,
 } from "../supabase/functions/_shared/domain/facts.ts";
 import type { InventoryJob } from "../supabase/functions/_shared/domain/hub.ts";
+import { UNANNOTATED } from "../supabase/functions/_shared/domain/job.ts";
 import { runStatus } from "../supabase/functions/_shared/domain/run.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import { hubError } from "../supabase/functions/_shared/hub/client.ts";
@@ -144,21 +145,6 @@ function jobsOf(
     return { job, row: { ...UNANNOTATED, id: `job ${jobId}`, firstSeenAt: 0, ...row, ...same } };
   });
 }
-
-const UNANNOTATED = {
-  checkBodyOk: null,
-  description: null,
-  successCriteria: null,
-  criticality: null,
-  alertChannel: null,
-  owner: null,
-  runbookUrl: null,
-  graceMinutes: null,
-  maxRuntimeMinutes: null,
-  failureThreshold: null,
-  successCheckSql: null,
-  minRows: null,
-};
 
 const stateRow = z.object({
   settings: cronSettings.nullable().catch(null),

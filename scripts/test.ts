@@ -33,9 +33,14 @@ const LONGEST = [
   ...["stack.test.ts", "http_calls.test.ts", "readme.test.ts", "stack_lifecycle.test.ts"],
 ];
 
+/** What is told again at the very end of a suite's failures: enough for a dozen of them. */
+const FAILURES_LENGTH = 20_000;
+
 interface Totals {
   passed: number;
   failed: number;
+  /** The runner's own account of what failed, or nothing. */
+  failures: string;
 }
 
 async function main(): Promise<number> {
@@ -46,12 +51,15 @@ async function main(): Promise<number> {
     const { code } = await new Deno.Command(Deno.execPath(), { args: [...step] }).output().then(show);
     if (code !== 0) return 1;
   }
-  const totals: Totals = { passed: 0, failed: 0 };
+  const totals: Totals = { passed: 0, failed: 0, failures: "" };
   for (const suite of wanted) {
     const result = await runSuite(suite);
     totals.passed += result.passed;
     totals.failed += result.failed;
+    totals.failures += result.failures;
   }
+  // A suite's failures scroll away under the next one's lines, and who reads a log begins at its end.
+  if (totals.failures !== "") say(`\nWhat failed\n${totals.failures}`);
   say(`${totals.passed} passed, ${totals.failed} failed`);
   return totals.failed > 0 || totals.passed === 0 ? 1 : 0;
 }
@@ -115,7 +123,12 @@ function countTests(output: string, success: boolean): Totals {
   const closing = [...plain.matchAll(/(\d+) passed(?: \(\d+ steps?\))? \| (\d+) failed/g)].at(-1);
   const passed = Number(closing?.[1] ?? 0);
   const failed = Number(closing?.[2] ?? 0);
-  return { passed, failed: success ? failed : Math.max(1, failed) };
+  if (success) return { passed, failed, failures: "" };
+  const account = plain.lastIndexOf("\n ERRORS \n");
+  const failures = account < 0
+    ? plain.slice(-FAILURES_LENGTH)
+    : plain.slice(account, account + FAILURES_LENGTH);
+  return { passed, failed: Math.max(1, failed), failures };
 }
 
 async function show(result: Deno.CommandOutput): Promise<Deno.CommandOutput> {

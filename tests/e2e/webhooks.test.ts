@@ -1,11 +1,10 @@
 /** Telegram's, PagerDuty's and the watchdogs' sides of the functions, served as deployed. */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
-import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
-import { CONFIG_TOML } from "../../scripts/local/repository.ts";
+import type { Gateway } from "../../scripts/local/gateway.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import { createWatchdogs, type FakeWatchdogs } from "../fakes/watchdogs.ts";
+import { serveFunctions } from "../support/gateway.ts";
 import { addIncident, addTelegram, onStage, owe, row, type Stage } from "../support/outbox.ts";
 import { waitFor } from "../support/wait_for.ts";
 
@@ -49,8 +48,7 @@ async function withFunctions(use: (house: House) => Promise<void>): Promise<void
       SENTRY_CRONS_URL:
         `http://${watchdogHost}/api${watchdogs.dsnPath}/cron/check-job-health/${watchdogs.publicKey}/`,
     });
-    const functions = await readFunctionsConfig(CONFIG_TOML);
-    const gateway = await startGateway({ port: 0, functions, env, logDir, marker: `--stack=${logDir}` });
+    const gateway = await serveFunctions({ env, logDir });
     const logs = async () => {
       const names = await Array.fromAsync(Deno.readDir(logDir));
       return (await Promise.all(names.map(({ name }) => Deno.readTextFile(`${logDir}/${name}`)))).join("\n");
@@ -147,7 +145,7 @@ Deno.test("the vendors' sides of the functions, served as deployed", async (t) =
       assert.deepEqual(watchdogs.taken.map(({ news }) => news), ["start", "success"]);
       const cron = await call(house, "check-job-health", '{"source":"cron"}', { apikey: KEYS.monitor });
       assert.equal(cron.status, 202);
-      await waitFor(() => watchdogs.taken.length >= 6, { what: "both watchdogs to hear", withinMs: 20_000 });
+      await waitFor(() => watchdogs.taken.length >= 6, { what: "both watchdogs to hear", withinMs: 60_000 });
       assert.deepEqual(watchdogs.taken.slice(2).map(({ news }) => news).toSorted(), [
         "in_progress",
         "ok",

@@ -237,7 +237,7 @@ Deno.test("a wrapped function that throws is recorded, judged and told", async (
   for (let i = 0; i < 3; i++) await assert.rejects(async () => await handler(new Request("http://x/")));
   await waitFor(
     async () => (await hub.sql`select from function_executions`).length === 3,
-    { what: "three executions", withinMs: 10_000 },
+    { what: "three executions", withinMs: 60_000 },
   );
   const config = configFor(hub, {}, { SMOOTHED: "postgresql://u:p@127.0.0.1:1/postgres" });
   const deps = { sql: hub.sql, config, clock: () => new Date(), log: recordingLog() };

@@ -235,7 +235,7 @@ Deno.test("Discord, Slack and Telegram each take what it says, through pg_net's 
       assert.ok(worker);
       await away(db, 50);
       await tick(db);
-      await waitFor(async () => await tick(db) === "down", { what: `${channel}'s answer`, withinMs: 20_000 });
+      await waitFor(async () => await tick(db) === "down", { what: `${channel}'s answer`, withinMs: 60_000 });
       const told = sink.deliveries().filter((delivery) => delivery.channel === channel);
       assert.deepEqual(told.map(({ accepted }) => accepted), [true], JSON.stringify(told));
       assert.match(told[0]?.text ?? "", /NOT WATCHED/);

@@ -99,7 +99,7 @@ Deno.test("pg_cron's launcher lives in database postgres", async () => {
     const [row] = await cluster.sql`
       select datname from pg_stat_activity where application_name = 'pg_cron scheduler'`;
     return row?.["datname"] as string | undefined;
-  }, { what: "the launcher", withinMs: 10_000 });
+  }, { what: "the launcher", withinMs: 60_000 });
   assert.equal(found, "postgres");
 });
 

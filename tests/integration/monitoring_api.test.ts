@@ -1,16 +1,15 @@
 /** The API against a real hub: reads and annotations by SQL, actions through the functions as they are deployed. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
-import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
+import type { Gateway } from "../../scripts/local/gateway.ts";
 import { routeAlerts } from "../../scripts/local/hub_settings.ts";
 import { REFUSING_HOST } from "../support/endpoint.ts";
-import { CONFIG_TOML } from "../../scripts/local/repository.ts";
 import { functionEnvironment } from "../../scripts/local/stack_env.ts";
 import { annotations } from "../../scripts/monitor/annotate_job.ts";
 import { type Connection, MonitorError, MonitoringAPI } from "../../scripts/monitoring_api.ts";
 import { type Sink, startSink } from "../fakes/sink.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
+import { serveFunctions } from "../support/gateway.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const KEYS = { default: "sb_secret_default", monitor: "sb_secret_monitor", publishable: "sb_publishable_x" };
@@ -58,8 +57,7 @@ async function withFunctions(
     },
     {},
   );
-  const functions = await readFunctionsConfig(CONFIG_TOML);
-  const gateway = await startGateway({ port: 0, functions, env, logDir, marker: `--stack=${logDir}` });
+  const gateway = await serveFunctions({ env, logDir });
   try {
     await routeAlerts(hub.sql);
     await body({ hub, smoothed, gateway, sink });
@@ -211,6 +209,32 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
         await hub.sql`delete from vault.secrets where name = 'monitor_secret_key'`;
       },
     );
+
+    await t.step("doctor() finds a subscriber that has not got the report, or cannot get it", async () => {
+      const reports = async () =>
+        (await monitor.doctor()).findings.filter(({ area }) => area === "reports").map((
+          { status, message },
+        ) => `${status}: ${message.replace(/\d{4}-\d\d-\d\d/, "<day>")}`);
+      assert.deepEqual(await reports(), ["ok: Nobody has subscribed to one: docs/REPORTS.md"]);
+      await hub.sql`
+        with reader as (
+          insert into alert_config (name, channel, webhook_url, events, updated_at)
+          values ('readers', 'discord', 'env:DISCORD_WEBHOOK_URL', '{}', now() - interval '9 days') returning id)
+        insert into report_subscriptions (report, alert_config_id, updated_at)
+        select 'daily', id, now() - interval '9 days' from reader`;
+      assert.deepEqual(await reports(), [
+        'fail: Row "readers" (discord) has not got the daily report of <day>',
+      ]);
+      assert.equal((await monitor.sendReport("daily")).queued, 1);
+      assert.deepEqual(await reports(), [
+        'ok: Row "readers" (discord) is about to get the daily report of <day>',
+      ]);
+      await hub.sql`update alert_config set enabled = false where name = 'readers'`;
+      assert.deepEqual(await reports(), [
+        'fail: Row "readers" (discord) cannot get the daily report: it is disabled',
+      ]);
+      await hub.sql`delete from alert_config where name = 'readers'`;
+    });
 
     await t.step("the command line tells the same by exit code and JSON", async () => {
       const run = (...args: string[]) => runScript(hub, gateway.url, args);

@@ -57,7 +57,7 @@ async function response(db: TestDatabase, id: string): Promise<PgNetResponse> {
   return await waitFor(async () => {
     const [row] = await db.sql<PgNetResponse[]>`select * from net._http_response where id = ${id}`;
     return row;
-  }, { what: `the response to request ${id}`, withinMs: 10_000, everyMs: 20 });
+  }, { what: `the response to request ${id}`, withinMs: 60_000, everyMs: 20 });
 }
 
 async function startWorker(db: TestDatabase, options = {}): Promise<AsyncDisposable> {
@@ -128,7 +128,7 @@ Deno.test("nothing else is sent, and no response is seen, until the slowest requ
   const [row] = await db.sql`
     select net.http_post(${`${echo.url}/held`}) as held, net.http_post(${`${echo.url}/fast`}) as fast`;
   await using _worker = await startWorker(db);
-  await waitFor(() => echo.asked.length === 2, { what: "both requests", withinMs: 10_000 });
+  await waitFor(() => echo.asked.length === 2, { what: "both requests", withinMs: 60_000 });
 
   const later = await post(db, `${echo.url}/later`);
   // the worker has been woken by now, and would have sent it
@@ -154,7 +154,7 @@ Deno.test("a batch holds no more than its size, oldest first", async () => {
     const rows = await db.sql<{ ids: string[] }[]>`
       select array_agg(id::int order by id) as ids from net._http_response group by created order by created`;
     return rows.length === 3 && rows.map((batch) => batch.ids);
-  }, { what: "three batches", withinMs: 10_000 });
+  }, { what: "three batches", withinMs: 60_000 });
   assert.deepEqual(batches, [[1, 2], [3, 4], [5]]);
 });
 
@@ -207,7 +207,7 @@ Deno.test("a stopped worker breaks off its batch, whose requests stay queued for
   await using echo = startEcho();
   const worker = await startPgNetWorker({ adminDbUrl: db.adminUrl });
   const id = await post(db, `${echo.url}/held`);
-  await waitFor(() => echo.asked.length === 1, { what: "the request", withinMs: 10_000 });
+  await waitFor(() => echo.asked.length === 1, { what: "the request", withinMs: 60_000 });
   await worker.stop();
   assert.equal((await db.sql`select from net.http_request_queue`).length, 1);
   echo.release();

@@ -4,13 +4,12 @@
  */
 import assert from "node:assert/strict";
 import postgres from "postgres";
-import { readFunctionsConfig } from "../../scripts/local/functions_config.ts";
-import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
-import { CONFIG_TOML } from "../../scripts/local/repository.ts";
+import type { Gateway } from "../../scripts/local/gateway.ts";
 import { channels } from "../../supabase/functions/_shared/channels/mod.ts";
 import type { ChannelName } from "../../supabase/functions/_shared/domain/delivery.ts";
 import { type ScriptedAnswer, type Sink, startSink } from "../fakes/sink.ts";
 import { addJob, addRun, secondsIntoHour } from "../support/cron_rows.ts";
+import { serveFunctions } from "../support/gateway.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 import { addTarget } from "../support/targets.ts";
 
@@ -68,8 +67,7 @@ async function withHouse(test: (house: House) => Promise<void>): Promise<void> {
   const env = await surroundings(hub, smoothed, sink, api.url, roles.urlFor);
   await hostileJobs(smoothed, secrets);
   const logDir = await Deno.makeTempDir({ prefix: "secrets_test_" });
-  const functions = (await readFunctionsConfig(CONFIG_TOML)).filter(({ name }) => FUNCTIONS.includes(name));
-  const gateway = await startGateway({ port: 0, functions, env, logDir, marker: `--stack=${logDir}` });
+  const gateway = await serveFunctions({ env, logDir, names: FUNCTIONS });
   try {
     await test({ gateway, hub, smoothed, sink, logDir, secrets });
   } finally {

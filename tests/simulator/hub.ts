@@ -1,6 +1,6 @@
 /** The hub in memory: what `monitoring.record_observations` makes of an evaluation. */
 import type { HubKnowledge, InventoryJob } from "../../supabase/functions/_shared/domain/hub.ts";
-import type { JobAnnotations } from "../../supabase/functions/_shared/domain/job.ts";
+import { type JobAnnotations, UNANNOTATED } from "../../supabase/functions/_shared/domain/job.ts";
 import { alertRow } from "../support/alerts.ts";
 import type {
   IncidentTransition,
@@ -23,21 +23,6 @@ export function emptyHub(alertOnDrift: boolean): HubKnowledge {
     alertConfigs: [alertRow("config")],
   };
 }
-
-const NOTHING_WRITTEN: JobAnnotations = {
-  checkBodyOk: null,
-  description: null,
-  successCriteria: null,
-  criticality: null,
-  alertChannel: null,
-  owner: null,
-  runbookUrl: null,
-  graceMinutes: null,
-  maxRuntimeMinutes: null,
-  failureThreshold: null,
-  successCheckSql: null,
-  minRows: null,
-};
 
 /**
  * Records observations.
@@ -72,7 +57,7 @@ function recordJobs(
   const known = new Map(hub.jobs.map((job) => [job.id, job]));
   for (const { expectedIntervalMinutes: _shownOnly, ...job } of seen.jobs ?? []) {
     const before: InventoryJob = known.get(job.id) ??
-      { ...job, ...NOTHING_WRITTEN, ...notesOf(job.jobName), firstSeenAt: now, removedAt: null };
+      { ...job, ...UNANNOTATED, ...notesOf(job.jobName), firstSeenAt: now, removedAt: null };
     known.set(job.id, { ...before, ...job, removedAt: null });
   }
   for (const id of seen.removed ?? []) {

@@ -1,6 +1,7 @@
 /** Builders of facts and knowledge for tests of the rules: every test names only what it is about. */
 import type { CronFacts, CronJob, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
 import type { HubKnowledge, InventoryJob, JobState } from "../../supabase/functions/_shared/domain/hub.ts";
+import { UNANNOTATED } from "../../supabase/functions/_shared/domain/job.ts";
 import { alertRow } from "./alerts.ts";
 import type { Evaluation } from "../../supabase/functions/_shared/rules/evaluate.ts";
 
@@ -91,18 +92,7 @@ export function inventoryJob(over: Partial<InventoryJob> = {}): InventoryJob {
     active: true,
     firstSeenAt: NOON - 24 * HOUR,
     removedAt: null,
-    description: null,
-    successCriteria: null,
-    criticality: null,
-    alertChannel: null,
-    owner: null,
-    runbookUrl: null,
-    graceMinutes: null,
-    maxRuntimeMinutes: null,
-    failureThreshold: null,
-    successCheckSql: null,
-    minRows: null,
-    checkBodyOk: null,
+    ...UNANNOTATED,
     ...over,
   };
 }

@@ -64,5 +64,5 @@ export async function untilAnswered(db: Pick<TestDatabase, "admin">): Promise<vo
   await waitFor(async () => {
     const [row] = await db.admin`select count(*)::int as n from net.http_request_queue`;
     return row?.["n"] === 0;
-  }, { what: "pg_net's queue to be empty", withinMs: 20_000 });
+  }, { what: "pg_net's queue to be empty", withinMs: 60_000 });
 }

@@ -105,6 +105,6 @@ export async function nextMinute(): Promise<number> {
 export async function roomBeforeMinute(seconds = 15): Promise<void> {
   await waitFor(() => Date.now() % 60_000 < (60 - seconds) * 1000 && Date.now() % 60_000 > 1_000, {
     what: "a minute to begin",
-    withinMs: 20_000,
+    withinMs: 60_000,
   });
 }

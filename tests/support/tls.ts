@@ -33,7 +33,7 @@ export async function enableTls(server: LauncherCluster): Promise<string> {
   await server.admin.unsafe("alter system set ssl = on");
   await server.admin`select pg_reload_conf()`;
   const isOn = async () => (await server.admin`select current_setting('ssl') as ssl`)[0]?.ssl === "on";
-  await waitFor(isOn, { what: "the server to reload", withinMs: 10_000 });
+  await waitFor(isOn, { what: "the server to reload", withinMs: 60_000 });
   const ca = await Deno.readTextFile(join(dir, "ca.crt"));
   await Deno.remove(dir, { recursive: true });
   return ca;

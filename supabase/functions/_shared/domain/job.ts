@@ -38,6 +38,22 @@ export interface JobAnnotations {
   checkBodyOk: boolean | null;
 }
 
+/** A job of which nobody has written anything. */
+export const UNANNOTATED: JobAnnotations = {
+  description: null,
+  successCriteria: null,
+  criticality: null,
+  alertChannel: null,
+  owner: null,
+  runbookUrl: null,
+  graceMinutes: null,
+  maxRuntimeMinutes: null,
+  failureThreshold: null,
+  successCheckSql: null,
+  minRows: null,
+  checkBodyOk: null,
+};
+
 /** Identity of a job: one row of the inventory each. An unnamed pg_cron job is called `job <jobid>`. */
 export interface JobKey {
   jobType: JobType;

@@ -7,11 +7,11 @@ import {
   NO_EXPECTATIONS,
 } from "../domain/edge_function.ts";
 import type { HubKnowledge, InventoryJob } from "../domain/hub.ts";
+import { UNANNOTATED } from "../domain/job.ts";
 import type { IncidentTransition, Observations } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
 import { isExpected } from "./edge_checks/removed.ts";
 import { type IdentifiedFunction, reconcileFunctions } from "./edge_inventory.ts";
-import { NOTHING_WRITTEN } from "./job_view.ts";
 import { type FunctionReport, judgeFunction } from "./judge_function.ts";
 import { owedDeliveries } from "./owed_deliveries.ts";
 import { formatDuration } from "./text.ts";
@@ -126,7 +126,7 @@ function newJob(job: { id: string; jobName: string; active: boolean }, now: numb
     active: job.active,
     firstSeenAt: now,
     removedAt: null,
-    ...NOTHING_WRITTEN,
+    ...UNANNOTATED,
   };
 }
 

@@ -2,6 +2,7 @@
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
 import type { HttpCall } from "../domain/http.ts";
+import { UNANNOTATED } from "../domain/job.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import { type FinishedRun, isDegraded, type JobView } from "./checks/check.ts";
 import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
@@ -92,7 +93,7 @@ export function viewOfRuns(
     .flatMap(({ startedAt }) => startedAt ?? []);
   const sorted = vanished ? { ...found, ended: [vanished, ...found.ended] } : found;
   const history = historyOf(previous, sorted.ended, starts, facts.now);
-  const job = { ...NOTHING_WRITTEN, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
+  const job = { ...UNANNOTATED, firstSeenAt: facts.now, ...known, ...shown, removedAt: null };
   const grace = graceMinutes({
     intervalMinutes: shown.expectedIntervalMinutes,
     annotatedMinutes: job.graceMinutes,
@@ -170,26 +171,10 @@ function openRunOf(
   return { run, since, session: sessionOf(run, facts) };
 }
 
-/** A job that nobody has annotated. */
 function sessionOf({ pid }: CronRun, { sessions }: CronFacts): NonNullable<JobView["open"]>["session"] {
   if (pid === null || sessions === null) return "hidden";
   return sessions.find((session) => session.pid === pid) ?? "gone";
 }
-
-export const NOTHING_WRITTEN = {
-  description: null,
-  successCriteria: null,
-  criticality: null,
-  alertChannel: null,
-  owner: null,
-  runbookUrl: null,
-  graceMinutes: null,
-  maxRuntimeMinutes: null,
-  failureThreshold: null,
-  successCheckSql: null,
-  minRows: null,
-  checkBodyOk: null,
-};
 
 /** Counts that go on from check to check. */
 function historyOf(

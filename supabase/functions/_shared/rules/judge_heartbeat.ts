@@ -2,9 +2,10 @@
 import type { CronFacts } from "../domain/facts.ts";
 import type { Heartbeat, HeartbeatEnd } from "../domain/heartbeat.ts";
 import type { HubKnowledge, InventoryJob, JobState } from "../domain/hub.ts";
+import { UNANNOTATED } from "../domain/job.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import type { RecentRun } from "../domain/run.ts";
-import { NOTHING_WRITTEN, viewOfRuns } from "./job_view.ts";
+import { viewOfRuns } from "./job_view.ts";
 import { type JudgedJob, judgeView } from "./judge_job.ts";
 import type { EndedRun, SortedRuns } from "./runs.ts";
 import { parseSchedule, type Schedule, typicalIntervalMinutes } from "./schedule.ts";
@@ -101,7 +102,7 @@ function inventoryJob(
 ): InventoryJob {
   const declared = schedule !== null || expectedIntervalMinutes !== null;
   return {
-    ...NOTHING_WRITTEN,
+    ...UNANNOTATED,
     firstSeenAt: now,
     ...known,
     ...shown,
