@@ -36,7 +36,7 @@ function rowsMissing(view: JobView): string | null {
 /** `CALL`, `DO` and the like say nothing of rows: a criterion that nobody can check is not met. */
 function rowsUntold(view: JobView): Verdict | null {
   if ((view.job.minRows ?? 0) === 0 || rowsOfLast(view) !== null) return null;
-  return nobodyKnows(view, "what pg_cron kept of its run tells no number of rows for min_rows");
+  return nobodyKnows(view, "what it said at its end tells no number of rows for min_rows");
 }
 
 function rowsOfLast({ recentRuns }: JobView): number | null {
