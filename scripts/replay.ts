@@ -43,6 +43,12 @@ export interface Replay {
   jobs: ReplayedJob[];
 }
 
+/** A project that cannot be replayed while others are. */
+export interface NotReplayed {
+  project: string;
+  error: string;
+}
+
 /** One job of a replay. */
 export interface ReplayedJob {
   jobName: string;
