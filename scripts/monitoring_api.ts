@@ -60,7 +60,7 @@ import {
   writeSilence,
 } from "./monitor/silences.ts";
 import { whoActs } from "./monitor/who.ts";
-import { type Replay, replay, type Thresholds } from "./replay.ts";
+import { type NotReplayed, type Replay, replay, type Thresholds } from "./replay.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
@@ -457,27 +457,37 @@ export class MonitoringAPI implements AsyncDisposable {
 
   /**
    * What the rules would have told over the history that exists, job by job, so that thresholds can be chosen from
-   * evidence. Reads a project's own history where its URL is known here, else the hub's log.
+   * evidence. Reads a project's own history where its URL is known here, else the hub's log. Of several projects each
+   * fails alone.
    *
-   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where its history cannot be read.
+   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where no history can be read.
    */
-  async replay(options: { project?: string | undefined } & Thresholds & { days: number }): Promise<Replay[]> {
+  async replay(
+    options: { project?: string | undefined } & Thresholds & { days: number },
+  ): Promise<(Replay | NotReplayed)[]> {
     const { project, ...thresholds } = options;
     if (project !== undefined) await this.#expectProject(project);
     const names = project === undefined ? (await this.listProjects()).map(({ name }) => name) : [project];
     const { caCert, projectUrls = {} } = this.#connection;
     const hub = openHubDatabase(this.#connection);
     try {
-      const replays: Replay[] = [];
+      const replays: (Replay | NotReplayed)[] = [];
+      let fault: AppError | null = null;
       for (const name of names) {
         const databaseUrl = projectUrls[name];
         const place = { project: name, hub, caCert, ...(databaseUrl === undefined ? {} : { databaseUrl }) };
-        replays.push(await replay({ ...place, ...thresholds }));
+        try {
+          replays.push(await replay({ ...place, ...thresholds }));
+        } catch (error) {
+          if (!(error instanceof AppError)) throw error;
+          fault ??= error;
+          replays.push({ project: name, error: error.message });
+        }
+      }
+      if (fault !== null && replays.every((one) => "error" in one)) {
+        throw new MonitorError(fault.code === "not_found" ? "not_found" : "unreachable", fault.message);
       }
       return replays;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      throw new MonitorError(error.code === "not_found" ? "not_found" : "unreachable", error.message);
     } finally {
       await hub.end({ timeout: 2 }).catch(() => {});
     }

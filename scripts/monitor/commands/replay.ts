@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { z } from "zod";
 import { describeSchedule, parseSchedule } from "../../../supabase/functions/_shared/rules/schedule.ts";
 import { formatUtc } from "../../../supabase/functions/_shared/rules/text.ts";
-import type { Replay, ReplayedIncident, ReplayedJob } from "../../replay.ts";
+import type { NotReplayed, Replay, ReplayedIncident, ReplayedJob } from "../../replay.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples } from "../help.ts";
 import { type Cell, type Column, tableLines } from "../table.ts";
@@ -43,7 +43,7 @@ export function addReplay(program: Command, runner: Runner): void {
         ...(threshold === undefined ? {} : { failureThreshold: threshold }),
       }));
     context.show(replays, () => replays.flatMap((one) => [...replayLines(context, one)]));
-    return EXIT.fine;
+    return replays.some((one) => "error" in one) ? EXIT.cannot : EXIT.fine;
   });
 }
 
@@ -58,8 +58,13 @@ const COLUMNS: readonly Column[] = [
   { title: "last told", narrowest: 20 },
 ];
 
-function* replayLines({ stdout }: Context, replay: Replay): Generator<string> {
+function* replayLines({ stdout }: Context, replay: Replay | NotReplayed): Generator<string> {
   const { paint } = stdout;
+  if ("error" in replay) {
+    yield `${paint.bold(replay.project)}  ${paint.red(replay.error)}`;
+    yield "";
+    return;
+  }
   const alerts = replay.jobs.reduce((sum, job) => sum + job.alerts, 0) + replay.incidents.length;
   const span = `${formatUtc(new Date(replay.since))} to ${formatUtc(new Date(replay.until))}`;
   yield `${paint.bold(replay.project)}  ${counted(alerts, "alert")} in ${
