@@ -586,7 +586,10 @@ export class MonitoringAPI implements AsyncDisposable {
     const names = (await readJobs(this.#hub, { project, which: "all" })).map((job) => job.job_name);
     if (names.includes(name)) return;
     const candidates = closestNames(name, names);
-    throw new MonitorError("not_found", `No job is called "${name}" in project "${project}"`, { candidates });
+    throw new MonitorError("not_found", `No job is called "${name}" in project "${project}"`, {
+      candidates,
+      hints: candidates.length === 0 ? [`See them all with jobs --project ${project} --all`] : [],
+    });
   }
 }
 

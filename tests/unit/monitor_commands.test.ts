@@ -113,6 +113,17 @@ Deno.test("a misspelt command or option is a fault of usage that names what was 
   assert.deepEqual([command.connections, option.connections], [[], []]);
 });
 
+Deno.test("a fault of usage names the help of the very command, also of one in a group", async () => {
+  assert.match((await runWith(["history"])).stderr, /See .* monitor help history$/m);
+  assert.match((await runWith(["metric", "test"])).stderr, /See .* monitor metric test --help$/m);
+  assert.match(
+    (await runWith(["--json", "heartbeat", "add"])).stderr,
+    /See .* monitor heartbeat add --help$/m,
+  );
+  assert.match((await runWith(["heartbeat", "ad"])).stderr, /See .* monitor help heartbeat$/m);
+  assert.match((await runWith(["nothing"])).stderr, /See .* monitor --help$/m);
+});
+
 Deno.test("missing and superfluous arguments, and bad values, are faults of usage", async () => {
   const faulty = [
     ["history"],
@@ -324,7 +335,7 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
   assert.doesNotMatch(stdout, /fine/);
   assert.match(
     stdout,
-    / {2}schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n {2}removed old in smoothed\n/,
+    / {2}late in smoothed: schedule changed, 0 \* \* \* \* → \* \* \* \* \*\n {2}old in smoothed: removed\n/,
   );
   assert.match(stdout, /2 incidents opened, 1 resolved/);
 });

@@ -117,7 +117,7 @@ function composeOne(event: DeliveryEvent, incident: Incident, now: Date): Messag
     title: titleOf(event, incident),
     cause,
     fields: factsOf(event, incident, now),
-    excerpt: excerpt !== null && cause.includes(oneLine(excerpt)) ? null : excerpt,
+    excerpt: excerpt !== null && holds(cause, excerpt) ? null : excerpt,
     strip: stripOf(incident.detail.recentRuns ?? []),
     links: linksOf(incident),
     footer: `incident ${incident.id} · as of ${formatUtc(now)} · ${ORIGIN}`,
@@ -366,6 +366,11 @@ function excerptOf(event: DeliveryEvent, incident: Incident): string | null {
   // twice what is shown: redaction comes after, and may shorten
   const text = clean((incident.detail.errorMessage ?? "").slice(0, 2 * EXCERPT_LIMIT)).trim();
   return event === "resolved" || text === "" ? null : text;
+}
+
+/** Whether a cause says all of an excerpt; it begins with a capital where the error does not. */
+function holds(cause: string, excerpt: string): boolean {
+  return cause.toLowerCase().includes(oneLine(excerpt).toLowerCase());
 }
 
 function stripOf(runs: readonly RecentRun[]): string | null {
