@@ -1,16 +1,16 @@
 /**
  * Draws every panel of the dashboards in `docs/grafana` from what its query answers, so that somebody can look at them
- * without Grafana: `deno run -A scripts/grafana_preview.ts [folder]`, one page a dashboard. Of a hub of its own, full of demo
- * data, or with `--database <URL>` of a real one.
+ * without Grafana: `deno run -A scripts/grafana_preview.ts [folder]`, one page a dashboard. Of a hub of its own with the demo
+ * history, or with `--database <URL>` of a real one.
  */
 import { parseArgs } from "node:util";
 import postgres from "postgres";
 import { testDatabase } from "../tests/support/postgres.ts";
 import { type Dashboard, readDashboards } from "./grafana/dashboards.ts";
-import { seedDemoData } from "./grafana/demo_data.ts";
 import { drawPanel, escape } from "./grafana/draw.ts";
 import { intervalOf, secondsOf } from "./grafana/expand.ts";
 import { readPanel, readVariables } from "./grafana/result.ts";
+import { seedDemoHistory } from "./local/demo_history.ts";
 
 /** Pixels of a column of the grid, of a row, and of a panel's title. */
 const COLUMN = 62;
@@ -82,7 +82,7 @@ if (import.meta.main) {
     await writePages(sql, folder).finally(() => sql.end());
   } else {
     await using db = await testDatabase("hub");
-    await seedDemoData(db.sql);
+    await seedDemoHistory(db.sql);
     await writePages(db.sql, folder);
   }
 }

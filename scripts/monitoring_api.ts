@@ -16,6 +16,7 @@ import {
   collectionAnswer,
   type DeliveryAnswer,
   deliveryAnswer,
+  exportsAnswer,
   type HealthReport,
   healthReport,
   type ProjectAudit,
@@ -373,8 +374,8 @@ export class MonitoringAPI implements AsyncDisposable {
   }
 
   /**
-   * Looks at everything that has to be right for an alert to arrive: connection, schema, schedules, projects, rows of
-   * `alert_config` and their channels, annotations. Never throws.
+   * Looks at everything that has to be right for an alert or a report to arrive: connection, schema, schedules, functions,
+   * projects, rows of `alert_config` and their channels, subscriptions, annotations. Never throws.
    */
   async doctor(): Promise<DoctorReport> {
     return await examine({
@@ -382,6 +383,10 @@ export class MonitoringAPI implements AsyncDisposable {
       connection: await this.testConnection(),
       audit: () => this.auditAllProjects({ dryRun: true }),
       preview: () => this.#call("send-alert", { source: SOURCE, dry_run: true }, deliveryAnswer),
+      exporters: async () => {
+        const { exports } = await this.#call("export-runs", { source: SOURCE, dry_run: true }, exportsAnswer);
+        return exports.map(({ exporter }) => exporter);
+      },
       previewAs: (secretKey) =>
         createFunctionCaller({ ...this.#connection, secretKey })(
           "send-alert",

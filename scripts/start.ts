@@ -14,6 +14,7 @@ import {
 } from "./local/first_look.ts";
 import { FunctionPackagesError } from "./local/function_process.ts";
 import { FunctionsConfigError } from "./local/functions_config.ts";
+import { DEMO_PROJECTS, seedDemoHistory } from "./local/demo_history.ts";
 import { catchInterruption, Interrupted } from "./local/interruption.ts";
 import { choosePorts, PORT_ROLES, PortsError, portVariable } from "./local/ports.ts";
 import { LocalPostgresError } from "./local/postgres.ts";
@@ -39,6 +40,7 @@ Options
   --once           do all that, stop everything, exit
   --json           print one JSON summary on standard output, everything else on standard error
   --no-demo        create no demo jobs
+  --history        give the hub five weeks of a made-up past (projects demo-…) for reports and dashboards to show
   --fresh          begin with new, empty databases and new keys
   --port-base N    put the gateway on port N and the others behind it (default 54321; STACK_PORT_BASE)
   --env-file FILE  give the functions the secrets of FILE (default supabase/functions/.env)
@@ -53,6 +55,8 @@ Exit codes: 0 fine, 1 something of the loop failed, 2 cannot start as asked, 130
 interface Command {
   mode: "once" | "stay";
   output: "text" | "json";
+  /** `demo`: with a made-up past. */
+  history: "own" | "demo";
   stack: Pick<StackOptions, "rootDir" | "ports" | "data" | "jobs" | "secretsFile">;
 }
 
@@ -81,6 +85,7 @@ function readCommand(args: string[]): Command | "help" {
       once: { type: "boolean" },
       json: { type: "boolean" },
       "no-demo": { type: "boolean" },
+      history: { type: "boolean" },
       fresh: { type: "boolean" },
       "port-base": { type: "string" },
       "root-dir": { type: "string" },
@@ -98,6 +103,7 @@ function readCommand(args: string[]): Command | "help" {
   return {
     mode: values.once ? "once" : "stay",
     output: values.json ? "json" : "text",
+    history: values.history ? "demo" : "own",
     stack: {
       rootDir: values["root-dir"] ?? env("STACK_ROOT_DIR") ?? join(REPOSITORY, ".local"),
       ports: choosePorts(values["port-base"] ?? env("STACK_PORT_BASE"), Object.fromEntries(chosen)),
@@ -146,6 +152,7 @@ async function runCommand(command: Command, screen: Screen): Promise<number> {
   try {
     return await withStack(options, async (stack) => {
       const outcome = await firstLook(stack, options, began);
+      if (command.history === "demo") await addHistory(stack, screen);
       showOutcome(screen, outcome, command);
       if (command.output === "json") printSummary(stack, outcome, alerts);
       if (command.mode === "once") return outcome.faults.length > 0 ? EXIT.faulty : EXIT.fine;
@@ -191,6 +198,15 @@ async function firstLook(stack: Stack, options: StackOptions, began: number): Pr
   }
   outcome.startedInMs = Math.round(performance.now() - began);
   return outcome;
+}
+
+/** After the first look, which tells of what is really there. */
+async function addHistory({ info }: Stack, screen: Screen): Promise<void> {
+  await screen.step(
+    "Demo history",
+    () => withClient(info.hub_db_url, (sql) => seedDemoHistory(sql)),
+    () => `five weeks of ${DEMO_PROJECTS.join(", ")}, which nobody watches`,
+  );
 }
 
 function showOutcome(screen: Screen, { delivery, faults, startedInMs }: Outcome, { stack }: Command): void {

@@ -27,7 +27,8 @@ const UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86400
 export function expandQuery(query: string, view: View): string {
   const chosen = query.replace(/\$\{(\w+):sqlstring\}/g, (_, name: string) => {
     const values = view.variables[name];
-    if (values === undefined || values.length === 0) throw new Error(`Variable "${name}" has no value`);
+    if (values === undefined) throw new Error(`Nobody defines the variable "${name}"`);
+    // of one that has nothing to choose from, Grafana leaves nothing
     return values.map((value) => `'${value.replaceAll("'", "''")}'`).join(",");
   });
   const plain = chosen

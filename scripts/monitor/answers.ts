@@ -212,6 +212,12 @@ export const reportAnswer = z.object({
 /** A report, or who gets it. */
 export type ReportAnswer = z.infer<typeof reportAnswer>;
 
+/** `export-runs`, as far as the doctor asks: who is told of runs. */
+export const exportsAnswer = z.object({
+  ...answered,
+  exports: z.array(z.object({ exporter: z.string() })),
+});
+
 /** What the functions answer instead when they refuse or fail. */
 export const functionError = z.object({
   ok: z.literal(false),

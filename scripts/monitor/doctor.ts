@@ -7,23 +7,14 @@ import { MIGRATIONS_DIR } from "../local/repository.ts";
 import type { ConnectionReport } from "../monitoring_api.ts";
 import type { AuditReport, DeliveryAnswer, ProjectAudit } from "./answers.ts";
 import { type DoctorFacts, readFacts, readScheduleKey } from "./doctor_facts.ts";
+import { dueReport, judgeReports } from "./doctor_reports.ts";
 import { MonitorError } from "./errors.ts";
+import { type Area, AREAS, fail, type Finding, ok, warn } from "./finding.ts";
 import { task } from "./help.ts";
 import type { Hub } from "./hub_client.ts";
 import { counted } from "./words.ts";
 
-/** Parts of the whole, in the order in which they depend on each other. */
-export type Area = "connection" | "schema" | "schedules" | "runs" | "projects" | "alerts" | "outbox" | "jobs";
-
-/** One line of the doctor's. */
-export interface Finding {
-  area: Area;
-  /** `fail`: alerts are or will be lost, late or untold. `warn`: something to set right when there is time. */
-  status: "ok" | "warn" | "fail";
-  message: string;
-  /** What to do. */
-  remedy: string | null;
-}
+export type { Area, Finding };
 
 /** What the doctor found. */
 export interface DoctorReport {
@@ -42,7 +33,9 @@ export interface Examined {
   audit(): Promise<AuditReport>;
   /** Decides what would be sent and sends nothing. */
   preview(): Promise<DeliveryAnswer>;
-  /** The same, called with the key that the schedules use. */
+  /** Whom `export-runs` would tell of runs: `traces`, `check_ins`. Only the functions know what is set. */
+  exporters(): Promise<string[]>;
+  /** The same as {@link Examined.preview}, called with the key that the schedules use. */
   previewAs(secretKey: string): Promise<DeliveryAnswer>;
 }
 
@@ -59,9 +52,16 @@ interface Patience {
 
 const EVERY_5_MINUTES = { late: 15, missing: 45 };
 
-function patience({ heartbeats }: Pick<DoctorFacts, "heartbeats">): Readonly<Record<string, Patience>> {
+/** What the hub's functions are judged by. */
+type RunFacts = Pick<DoctorFacts, "now" | "functions" | "functions_since" | "heartbeats" | "subscriptions">;
+
+function patience(
+  { heartbeats, subscriptions, now }: RunFacts,
+  exporters: readonly string[],
+): Readonly<Record<string, Patience>> {
   // where nobody has set one up, only the schedule of six hours calls it
   const healthcheck = heartbeats > 0 ? EVERY_5_MINUTES : { late: 400, missing: 800 };
+  const reports = subscriptions.some((one) => one.enabled && dueReport(one, new Date(now)) !== null);
   return {
     "check-job-health": { late: 35, missing: 65, means: "nobody looks at the jobs" },
     "send-alert": { late: 5, missing: 15, means: "alerts are kept and not sent" },
@@ -69,6 +69,11 @@ function patience({ heartbeats }: Pick<DoctorFacts, "heartbeats">): Readonly<Rec
     "check-edge-functions": { ...EVERY_5_MINUTES, means: "nobody looks at the edge functions and webhooks" },
     "cron-healthcheck": { ...healthcheck, means: "nobody looks at the heartbeats" },
     "collect-metrics": { ...EVERY_5_MINUTES, means: "nobody asks for the metrics" },
+    // from the last call of one day to the first of the next
+    ...reports ? { "send-report": { late: 1_500, missing: 2_940, means: "nobody gets a report" } } : {},
+    ...exporters.length > 0
+      ? { "export-runs": { ...EVERY_5_MINUTES, means: `nobody is told of runs (${exporters.join(", ")})` } }
+      : {},
   };
 }
 
@@ -78,22 +83,26 @@ const CALLS: Readonly<Record<string, string>> = {
   "send-alert": ENABLE,
   "discover-jobs": task("audit"),
 };
+/** The same of those that no person calls first. */
+const LATER_CALLS: Readonly<Record<string, string>> = { "send-report": task("report daily --send") };
 const SHOWN_JOBS = 10;
 
 /** Looks at everything; what cannot be looked at is a finding too. */
 export async function examine(examined: Examined): Promise<DoctorReport> {
-  const { hub, connection, audit, preview } = examined;
+  const { hub, connection, audit, preview, exporters } = examined;
   const findings = [...judgeConnection(connection)];
   const facts = connection.hub.ok ? await attempt("schema", () => readFacts(hub)) : null;
   const answer = connection.functions.ok ? await attempt("alerts", preview) : null;
   const audited = connection.functions.ok ? await attempt("projects", audit) : null;
-  findings.push(...[facts, answer, audited].flatMap((result) => result?.failure ?? []));
+  const exported = connection.functions.ok ? await attempt("runs", exporters) : null;
+  findings.push(...[facts, answer, audited, exported].flatMap((result) => result?.failure ?? []));
   const expected = await migrationsHere();
   if (facts?.value) {
     const known = facts.value;
-    findings.push(...judgeSchema(known, expected), ...judgeSchedules(known), ...judgeRuns(known));
-    findings.push(...await judgeKey(known, examined));
-    findings.push(...judgeAlerts(known, answer?.value ?? null), ...judgeOutbox(known), ...judgeJobs(known));
+    findings.push(...judgeSchema(known, expected), ...judgeSchedules(known));
+    findings.push(...judgeRuns(known, exported?.value ?? []), ...await judgeKey(known, examined));
+    findings.push(...judgeAlerts(known, answer?.value ?? null), ...judgeOutbox(known));
+    findings.push(...judgeReports(known, answer?.value?.config_faults ?? []), ...judgeJobs(known));
   }
   if (audited?.value) findings.push(...judgeProjects(audited.value.projects, facts?.value ?? null));
   return reportOf(findings);
@@ -112,17 +121,6 @@ export function reportOf(findings: readonly Finding[]): DoctorReport {
   };
 }
 
-const AREAS: readonly Area[] = [
-  "connection",
-  "schema",
-  "schedules",
-  "runs",
-  "projects",
-  "alerts",
-  "outbox",
-  "jobs",
-];
-
 type Attempt<T> = { value: T; failure?: never } | { value: null; failure: Finding };
 
 async function attempt<T>(area: Area, work: () => Promise<T>): Promise<Attempt<T>> {
@@ -138,20 +136,6 @@ async function migrationsHere(): Promise<string[]> {
   const files = await Array.fromAsync(Deno.readDir(MIGRATIONS_DIR));
   return files.flatMap(({ name }) => /^(\d{14})_\w+\.sql$/.exec(name)?.[1] ?? []).sort();
 }
-
-const ok = (area: Area, message: string): Finding => ({ area, status: "ok", message, remedy: null });
-const warn = (area: Area, message: string, remedy: string | null): Finding => ({
-  area,
-  status: "warn",
-  message,
-  remedy,
-});
-const fail = (area: Area, message: string, remedy: string | null): Finding => ({
-  area,
-  status: "fail",
-  message,
-  remedy,
-});
 
 /** Whether both halves answer. */
 export function judgeConnection({ functions, hub, origin }: ConnectionReport): Finding[] {
@@ -228,15 +212,17 @@ async function judgeKey(
 const NEW_KEY =
   "select vault.update_secret((select id from vault.secrets where name = 'monitor_secret_key'), 'sb_secret_…');";
 
-/** Whether the functions have run lately, to the end. */
-export function judgeRuns(
-  facts: Pick<DoctorFacts, "now" | "functions" | "functions_since" | "heartbeats">,
-): Finding[] {
+/**
+ * Whether the functions have run lately, to the end.
+ *
+ * @param exporters Whom `export-runs` is set up to tell; where there is nobody, nothing is expected of it.
+ */
+export function judgeRuns(facts: RunFacts, exporters: readonly string[]): Finding[] {
   const { now, functions, functions_since } = facts;
   const age = (at: string) => Date.parse(now) - Date.parse(at);
-  return Object.entries(patience(facts)).flatMap(([name, { late, missing, means }]) => {
+  return Object.entries(patience(facts, exporters)).flatMap(([name, { late, missing, means }]) => {
     const known = functions.find(({ function_name }) => function_name === name);
-    const call = CALLS[name] ?? `select monitoring.invoke_edge_function('${name}');`;
+    const call = CALLS[name] ?? LATER_CALLS[name] ?? `select monitoring.invoke_edge_function('${name}');`;
     if (known === undefined || known.last_began_at === null) {
       // what a person calls first runs at once, the rest when their schedules say
       const young = functions_since !== null && age(functions_since) <= missing * MINUTE_MS;

@@ -1,6 +1,7 @@
 /** What the hub knows of its own set-up: read for the doctor, judged elsewhere. */
 import { z } from "zod";
-import { alertRoute } from "../../supabase/functions/_shared/domain/delivery.ts";
+import { alertRoute, channelName } from "../../supabase/functions/_shared/domain/delivery.ts";
+import { reportKind } from "../../supabase/functions/_shared/domain/report.ts";
 import type { Hub } from "./hub_client.ts";
 
 const instant = z.iso.datetime({ offset: true }).nullable();
@@ -39,6 +40,24 @@ const facts = z.object({
     launcher_alive: z.boolean().nullable(),
     log_run: z.boolean().nullable(),
     read: z.boolean(),
+  })),
+  /** Who wants a report, with the last one that was owed to that target. */
+  subscriptions: z.array(z.object({
+    report: reportKind,
+    enabled: z.boolean(),
+    /** The row of `alert_config`. */
+    id: z.string(),
+    name: z.string().nullable(),
+    channel: channelName,
+    row_enabled: z.boolean(),
+    /** What its vendor said, where nothing gets through. */
+    dead: z.string().nullable(),
+    /** When a person last wrote the subscription or the row. */
+    since: z.iso.datetime({ offset: true }),
+    /** First day of the last report; `null`: there was none. */
+    period: z.string().nullable(),
+    state: z.string().nullable(),
+    error: z.string().nullable(),
   })),
   /** Rows of `alert_config`, read one by one elsewhere. */
   routes: z.array(z.unknown()),
@@ -113,6 +132,24 @@ export async function readFacts(hub: Hub): Promise<DoctorFacts> {
             'read', s.last_read_at is not null)), '[]')
           from public.project_state s
           full join public.monitored_projects m on m.name = s.project_name),
+        'subscriptions', (
+          select coalesce(jsonb_agg(jsonb_build_object(
+            'report', s.report, 'enabled', s.enabled, 'id', c.id, 'name', c.name, 'channel', c.channel,
+            'row_enabled', c.enabled, 'dead', case when h.status = 'dead' then h.reason end,
+            'since', greatest(s.updated_at, c.updated_at), 'period', last.period, 'state', last.state,
+            'error', last.last_error) order by s.report, c.created_at, c.id), '[]')
+          from public.report_subscriptions s
+          join public.alert_config c on c.id = s.alert_config_id
+          left join public.channel_state h on h.alert_config_id = c.id
+          left join lateral (
+            select o.period, coalesce(d.state, 'sent') as state, d.last_error
+            from public.report_sendings o
+            left join public.alert_deliveries d on d.id = o.delivery_id
+            -- rows that name one target get it once between them
+            where o.report = s.report
+              and (o.report_subscription_id = s.id or o.target_key = monitoring.alert_target_key(c))
+            order by o.period desc, o.report_subscription_id = s.id desc
+            limit 1) as last on true),
         'routes', (select coalesce(jsonb_agg(monitoring.alert_route_json(c) order by c.created_at, c.id), '[]')
                    from public.alert_config c),
         'outbox', (

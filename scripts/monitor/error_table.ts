@@ -53,7 +53,7 @@ export async function readErrors(
   const rows = await hub.rows("read the errors", groupRow, (sql) =>
     sql`
       with failures as (
-        select project_name, job_name, monitoring.fold_error(error_message) as folded,
+        select project_name, job_name, coalesce(folded_error, '') as folded,
                left(coalesce(error_message, ''), ${MESSAGE_LIMIT}::integer) as message,
                coalesce(run_at, collected_at) as at,
                greatest(0, floor(extract(epoch from now() - coalesce(run_at, collected_at)) / 86400))::integer as days_ago

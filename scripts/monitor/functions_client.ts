@@ -17,7 +17,8 @@ export type FunctionName =
   | "cron-healthcheck"
   | "send-alert"
   | "collect-metrics"
-  | "send-report";
+  | "send-report"
+  | "export-runs";
 
 /** Calls a function and checks what it answers. */
 export type CallFunction = <T>(name: FunctionName, body: object, answer: z.ZodType<T>) => Promise<T>;

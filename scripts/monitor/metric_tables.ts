@@ -71,8 +71,9 @@ export function readMetrics(
       )
       select d.name as metric_name, c.project_name, coalesce(s.labels, '{}') as labels, d.unit, d.direction, d.judged_by,
              d.warning, d.critical, c.status, c.error, c.asked_at, s.value,
-             coalesce(s.severity, case when c.status = 'ok' then 'ok' else 'unknown' end) as severity,
-             s.severity_since, coalesce(s.summary, case when c.status = 'ok' then 'nothing to report' end) as summary,
+             l.severity, s.severity_since,
+             case when l.stale then 'not read for three intervals and more' || coalesce('; then: ' || s.summary, '')
+                  else coalesce(s.summary, case when c.status = 'ok' then 'nothing to report' end) end as summary,
              coalesce(s.alarm, 'none') as alarm, s.recorded_at,
              (select jsonb_agg(h.hours -> hour::text order by hour)
               from generate_series(0, ${HISTORY_HOURS}::integer - 1) as hour) as history
@@ -80,6 +81,15 @@ export function readMetrics(
       join public.metric_definitions d on d.id = c.metric_definition_id
       left join public.metric_state s
         on s.metric_definition_id = c.metric_definition_id and s.project_name = c.project_name
+      cross join lateral (
+        select coalesce(s.recorded_at, c.asked_at) < now() - make_interval(mins => 15 + 3 * d.interval_minutes) as stale
+      ) as age
+      cross join lateral (
+        -- what nobody has read for long is not known to be well
+        select coalesce(age.stale, false) as stale,
+               case when age.stale then 'unknown'
+                    else coalesce(s.severity, case when c.status = 'ok' then 'ok' else 'unknown' end) end as severity
+      ) as l
       left join history h
         on h.project_name = c.project_name and h.metric_name = d.name and h.labels = s.labels
       where d.enabled
@@ -89,9 +99,7 @@ export function readMetrics(
         and (${which === "all"} or c.status <> 'not_applicable')
         and (${project ?? null}::text is null or c.project_name = ${project ?? null})
         and (${name ?? null}::text is null or d.name = ${name ?? null})
-      order by array_position('{critical,warning,unknown,ok}',
-                              coalesce(s.severity, case when c.status = 'ok' then 'ok' else 'unknown' end)),
-               c.project_name, d.name, s.series`);
+      order by array_position('{critical,warning,unknown,ok}', l.severity), c.project_name, d.name, s.series`);
 }
 
 const nameRow = z.object({ name: z.string() });

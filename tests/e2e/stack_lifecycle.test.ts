@@ -13,7 +13,8 @@ import { waitFor } from "../support/wait_for.ts";
 
 Deno.test("start --once --json does it all, prints one summary, and leaves nothing; a second time finds it all again", async () => {
   await withStackPlace(async (place) => {
-    const once = () => runScript("start", ["--once", "--json", "--root-dir", place.rootDir], place.env);
+    const once = (...more: string[]) =>
+      runScript("start", ["--once", "--json", "--root-dir", place.rootDir, ...more], place.env);
 
     const first = await once();
     assert.equal(first.code, 0, first.stderr);
@@ -27,9 +28,15 @@ Deno.test("start --once --json does it all, prints one summary, and leaves nothi
     assert.equal(summary.started_in_ms > 0, true);
     await assertNothingLeft(place);
 
-    const second = JSON.parse((await once()).stdout);
+    const second = JSON.parse((await once("--history")).stdout);
     assert.equal(second.jobs, jobs, "demo jobs are not created twice");
     assert.deepEqual([second.incidents, second.alerts_delivered], [2, 0], "what was told is not told again");
+    await assertNothingLeft(place);
+
+    const third = JSON.parse((await once("--history")).stdout);
+    assert.equal(third.jobs, jobs, "a made-up job is none that is checked");
+    assert.ok(third.incidents > 2, "what is open in the made-up past is there");
+    assert.equal(third.alerts_delivered, 0, "and nobody is told of it");
     await assertNothingLeft(place);
   });
 });
@@ -120,5 +127,5 @@ Deno.test("start refuses what it does not know, and says where help is", async (
   assert.match(badPort.stderr, /port/);
   const help = await runScript("start", ["--help"]);
   assert.equal(help.code, 0);
-  assert.match(help.stdout, /--once/);
+  assert.match(help.stdout, /--once[\s\S]*--history/);
 });

@@ -447,7 +447,8 @@ Deno.test("the application metrics say what the monitoring guide means by them",
     insert into ai_action_ledger (action, model, actor_type, status, total_tokens, cost_usd, duration_ms, error_message)
     select case when n <= 40 then 'chat' else 'embed' end, case when n <= 80 then 'small' else 'large' end,
            case when n <= 50 then 'user' end, case when n <= 90 then 'success' else 'error' end, 20000, 0.5, n * 10,
-           case when n > 90 then 'model overloaded' end
+           case when n > 95 then 'no quota for "team ' || n || '" in code500, request 5d0e0f6e-' || n else
+             case when n > 90 then 'model overloaded' end end
     from generate_series(1, 100) as n;
     insert into ai_action_ledger (action, status, total_tokens, created_at) values ('chat', 'error', 9, now() - interval '2 hours');
     insert into ingest_jobs select 'done', now() - make_interval(secs => n), now() from generate_series(1, 100) as n;
@@ -476,7 +477,11 @@ Deno.test("the application metrics say what the monitoring guide means by them",
     ai_cost_by_actor_hourly: [["user", 25], ["none", 25]],
     ai_success_rate_by_action: [["embed", 83.33], ["chat", 100]],
     ai_actions_by_status_hourly: [["embed", "success", 50], ["chat", "success", 40], ["embed", "error", 10]],
-    ai_errors_by_message_hourly: [["embed", "model overloaded", 10]],
+    ai_errors_by_message_hourly: [["embed", "model overloaded", 5], [
+      "embed",
+      "no quota for <value> in code<n>, request <n>",
+      5,
+    ]],
     ai_response_time_by_bucket: [
       ["100", 10],
       ["250", 15],
@@ -612,6 +617,17 @@ Deno.test("the command line reads the latest numbers with their last day, the gr
   assert.deepEqual(metrics[0]?.history.filter((value) => value !== null), [12, 12, 12]);
   assert.equal(metrics[0]?.history.at(-1), 12);
   assert.deepEqual(metrics[1]?.history.filter((value) => value !== null), []);
+  await hub
+    .sql`update metric_state set recorded_at = now() - interval '31 minutes' where series = '{kind="a"}'`;
+  const [old] = await api.listMetrics({ name: "calm" });
+  assert.deepEqual([old?.severity, old?.value, old?.summary], [
+    "unknown",
+    1,
+    "not read for three intervals and more; then: 1 job",
+  ]);
+  const shown = await hub.sql`
+    select labels ->> 'kind' as kind, severity from grafana.latest_metrics where metric_name = 'calm' order by 1`;
+  assert.deepEqual(shown.map((row) => Object.values(row)), [["a", "unknown"], ["b", "ok"]]);
   const all = await api.listMetrics({ which: "all", name: "elsewhere" });
   assert.deepEqual(all.map(({ status, error }) => [status, error]), [[
     "not_applicable",

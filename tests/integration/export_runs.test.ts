@@ -67,15 +67,22 @@ async function logged(
 
 Deno.test("runs and incidents that are over become spans of their own trace, each told once", async () => {
   await using db = await testDatabase("hub");
-  const { otlp, export: run } = await world(db);
+  const { otlp, env, export: run } = await world(db);
   await logged(db, "sync_leads", 20);
-  await logged(db, "sync_leads", 10, "failed", "ERROR: no answer from postgresql://bob:s3cret-word@db/x");
+  await logged(
+    db,
+    "sync_leads",
+    10,
+    "failed",
+    "ERROR: no answer from postgresql://bob:s3cret-word@db/x, own-word",
+  );
   await logged(db, "purge", 5, "missed");
   await db.sql`
     insert into incidents (project_name, subject_kind, subject_id, code, severity, summary, opened_at, resolved_at, resolution) values
       ('smoothed', 'job', 'x', 'failed', 'critical', '3 runs failed', now() - interval '40 minutes', now() - interval '3 minutes', 'recovered'),
       ('smoothed', 'job', 'y', 'missed', 'low', 'still so', now() - interval '40 minutes', null, null)`;
-  assert.deepEqual(await run(), {
+  const secrets = { ...env, MY_DATABASE_URL: "postgres://bob:own-word@db.example.com/x" };
+  assert.deepEqual(await run(secrets), {
     exports: [{ exporter: "traces", busy: false, sent: 4, refused: 0, error: null }],
   });
   assert.deepEqual(otlp.taken.map(({ name, project, status }) => [name, project, status.code]), [
@@ -86,7 +93,7 @@ Deno.test("runs and incidents that are over become spans of their own trace, eac
   ]);
   const [first, failed] = otlp.taken;
   assert.equal(BigInt(first?.endTimeUnixNano ?? 0) - BigInt(first?.startTimeUnixNano ?? 0), 1_250_000_000n);
-  assert.doesNotMatch(JSON.stringify(failed), /s3cret-word/);
+  assert.doesNotMatch(JSON.stringify(failed), /s3cret-word|own-word/);
   const again = await run();
   assert.equal(again.exports[0]?.sent, 0);
   await logged(db, "sync_leads", 1);
@@ -117,6 +124,13 @@ Deno.test("what an endpoint does not take for now is sent again, what it refuses
     assert.deepEqual([report?.sent, report?.refused], [0, 0], String(status));
     assert.match(report?.error ?? "", new RegExp(`answered ${status}`));
   }
+  const page = { headers: { "content-type": "text/html" } };
+  otlp.script(() => new Response("\n<!doctype html><title>Sign in</title>", page));
+  const [taken] = (await run()).exports;
+  assert.deepEqual([taken?.sent, taken?.error], [
+    0,
+    "the endpoint answered 200 with a web page; is its address right?",
+  ]);
   otlp.script(() => Response.json({ partialSuccess: { rejectedSpans: "1", errorMessage: "too old" } }));
   assert.deepEqual((await run()).exports[0]?.refused, 1);
   await logged(db, "sync_leads", 5);

@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { type Dashboard, readDashboards } from "../../scripts/grafana/dashboards.ts";
-import { seedDemoData } from "../../scripts/grafana/demo_data.ts";
 import { lacks, readPanel, readVariables, seriesOf } from "../../scripts/grafana/result.ts";
+import { seedDemoHistory } from "../../scripts/local/demo_history.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { type TestDatabase, testDatabase } from "../support/postgres.ts";
 
 const PROVISIONING = new URL("../../docs/grafana/provisioning/", import.meta.url);
@@ -30,7 +31,7 @@ function day(): { from: Date; to: Date } {
 
 Deno.test("every query of every dashboard gives the role what its panel needs", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const faults: string[] = [];
@@ -55,7 +56,8 @@ Deno.test("a hub that nobody has used makes no query fail", async () => {
   const reader = await asReader(db);
   try {
     for (const { dashboard } of await readDashboards()) {
-      const variables = Object.fromEntries(dashboard.templating.list.map(({ name }) => [name, ["none"]]));
+      const variables = await readVariables(reader, dashboard, day());
+      assert.ok(Object.values(variables).every((values) => values.length === 0));
       for (const panel of dashboard.panels) await readPanel(reader, panel, day(), variables);
     }
   } finally {
@@ -63,9 +65,44 @@ Deno.test("a hub that nobody has used makes no query fail", async () => {
   }
 });
 
+Deno.test("whatever the time and the choice are, every query is one that Postgres can run", async () => {
+  await using db = await testDatabase("hub");
+  await seedDemoHistory(db.sql, { days: 3 });
+  const reader = await asReader(db);
+  try {
+    const [now, HOUR] = [Date.now(), 3_600_000];
+    const periods = [[0, 0], [-365 * 24, 0], [-3650 * 24, 0], [1, 2], [0, -1], [-800 * 24, -799 * 24]].map((
+      [from = 0, to = 0],
+    ) => ({ from: new Date(now + from * HOUR), to: new Date(now + to * HOUR) }));
+    const faults: string[] = [];
+    for (const { file, dashboard } of await readDashboards()) {
+      const named = (values: string[]) =>
+        Object.fromEntries(dashboard.templating.list.map(({ name }) => [name, values]));
+      const choices = [
+        await readVariables(reader, dashboard, day()),
+        named([]),
+        named(["none"]),
+        named(['o\'brien "x"', "a)b(", "\\'; drop table x; --"]),
+      ];
+      for (const panel of dashboard.panels) {
+        for (const period of periods) {
+          for (const choice of choices) {
+            await readPanel(reader, panel, period, choice).catch((error: Error) =>
+              faults.push(`${file}: "${panel.title}": ${error.message}`)
+            );
+          }
+        }
+      }
+    }
+    assert.deepEqual(faults, []);
+  } finally {
+    await reader.end();
+  }
+});
+
 Deno.test("the percentiles that are drawn are Postgres' own", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const jobs = (await readDashboards()).find(({ file }) => file === "jobs.json")?.dashboard;
@@ -147,7 +184,7 @@ Deno.test("the data source opens as many connections as the role may have, and v
 
 Deno.test("the role reads its views and nothing else, and nobody else reads them", async () => {
   await using db = await testDatabase("hub");
-  await seedDemoData(db.sql);
+  await seedDemoHistory(db.sql, { days: 3 });
   const reader = await asReader(db);
   try {
     const views = await db.sql<{ name: string }[]>`
@@ -176,6 +213,22 @@ Deno.test("the role reads its views and nothing else, and nobody else reads them
   } finally {
     await reader.end();
   }
+});
+
+Deno.test("the SQL of docs/grafana lets the role in and switches on what fills the dashboards", async () => {
+  await using db = await testDatabase("hub");
+  const page = await Deno.readTextFile(new URL("../../docs/grafana/README.md", import.meta.url));
+  const blocks = readBlocks(page).filter(({ language }) => language === "sql");
+  assert.equal(blocks.length, 2);
+  for (const { text } of blocks) await db.sql.unsafe(text).simple();
+  const shown = (await readDashboards()).flatMap(({ dashboard }) =>
+    dashboard.panels.flatMap(({ targets }) => targets.map(({ rawSql }) => rawSql))
+  ).join("\n");
+  const off = await db.sql<{ name: string }[]>`select name from metric_definitions where not enabled`;
+  assert.deepEqual(
+    off.map(({ name }) => name).filter((name) => shown.includes(`'${name}'`)),
+    [],
+  );
 });
 
 Deno.test("no view shows a command, a target or what was sent", async () => {

@@ -59,7 +59,7 @@ Deno.test("a metric is one number of any numeric type, or none", async () => {
   await using db = await testDatabase("project");
   const answers = await ask(db.url, [
     "select 7",
-    "select 7.25;",
+    "select 7.25; -- in percent",
     "select 9007199254740993::bigint",
     "select 1.5::real",
     "select '12345678901234567890.5'::numeric",
@@ -109,6 +109,9 @@ Deno.test("a query that does not answer as agreed is told what is wrong with it"
     ["select generate_series(1, 2)", /more than one row, without a label/],
     ["select 'NaN'::float8", /it answers NaN, which is no number/],
     ["select 'Infinity'::numeric", /it answers Infinity, which is no number/],
+    ["select ('1' || repeat('0', 199))::numeric", /it answers 1e\+199; numbers may be as large as 1e\+100/],
+    ["select '-1.7e308'::float8", /it answers -1\.7e\+308; numbers may/],
+    ["select ('1' || repeat('0', 400))::numeric", /it answers Infinity, which is no number/],
     ["select 'a', 1", /its label column "\?column\?" needs a name/],
     ["select 'a' as x, 'b' as x, 1", /two of its label columns are named "x"/],
     ["select 1 as a, 2 as b, 3 as c, 4 as d, 5 as e, 6 as f, 7", /it has 6 labels; 5 are allowed/],

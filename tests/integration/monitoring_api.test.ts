@@ -210,6 +210,32 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       },
     );
 
+    await t.step("doctor() finds a subscriber that has not got the report, or cannot get it", async () => {
+      const reports = async () =>
+        (await monitor.doctor()).findings.filter(({ area }) => area === "reports").map((
+          { status, message },
+        ) => `${status}: ${message.replace(/\d{4}-\d\d-\d\d/, "<day>")}`);
+      assert.deepEqual(await reports(), ["ok: Nobody has subscribed to one: docs/REPORTS.md"]);
+      await hub.sql`
+        with reader as (
+          insert into alert_config (name, channel, webhook_url, events, updated_at)
+          values ('readers', 'discord', 'env:DISCORD_WEBHOOK_URL', '{}', now() - interval '9 days') returning id)
+        insert into report_subscriptions (report, alert_config_id, updated_at)
+        select 'daily', id, now() - interval '9 days' from reader`;
+      assert.deepEqual(await reports(), [
+        'fail: Row "readers" (discord) has not got the daily report of <day>',
+      ]);
+      assert.equal((await monitor.sendReport("daily")).queued, 1);
+      assert.deepEqual(await reports(), [
+        'ok: Row "readers" (discord) is about to get the daily report of <day>',
+      ]);
+      await hub.sql`update alert_config set enabled = false where name = 'readers'`;
+      assert.deepEqual(await reports(), [
+        'fail: Row "readers" (discord) cannot get the daily report: it is disabled',
+      ]);
+      await hub.sql`delete from alert_config where name = 'readers'`;
+    });
+
     await t.step("the command line tells the same by exit code and JSON", async () => {
       const run = (...args: string[]) => runScript(hub, gateway.url, args);
       assert.equal((await run("jobs")).code, 0);

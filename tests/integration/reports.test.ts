@@ -7,12 +7,13 @@ import { readReportFacts } from "../../supabase/functions/_shared/hub/reports.ts
 import type { Log } from "../../supabase/functions/_shared/log.ts";
 import { reportPeriod } from "../../supabase/functions/_shared/rules/report_period.ts";
 import { type ReportAnswer, runReport } from "../../supabase/functions/send-report/run.ts";
+import { seedDemoHistory } from "../../scripts/local/demo_history.ts";
 import { readErrors } from "../../scripts/monitor/error_table.ts";
 import { openHub as openTables } from "../../scripts/monitor/hub_client.ts";
 import { HOSTILE } from "../support/alerts.ts";
 import { addDiscord, addIncident, makeDue, onStage, type Stage } from "../support/outbox.ts";
+import { readBlocks } from "../support/markdown.ts";
 import { testDatabase } from "../support/postgres.ts";
-import { seedHistory } from "../support/report_history.ts";
 import { addTarget } from "../support/targets.ts";
 
 const QUIET: Log = { info: () => {}, warn: () => {}, error: () => {}, with: () => QUIET };
@@ -165,7 +166,7 @@ Deno.test("a row without events gets reports and never an alert, also where nobo
 
 Deno.test("a dry run answers text and mail and who would get it, and writes nothing", () =>
   onStage(async (stage) => {
-    await seedHistory(stage.sql);
+    await seedDemoHistory(stage.sql, { days: 3 });
     await subscribe(stage, await addDiscord(stage));
     const answer = await send(stage, "daily", { dryRun: true });
     assert.equal(answer.queued, 0);
@@ -188,7 +189,7 @@ for (const name of NAMES) {
       await subscribe(stage, config, "weekly");
       const grow: (() => Promise<unknown>)[] = [
         () => Promise.resolve(),
-        () => seedHistory(stage.sql, { jobs: 1 }),
+        () => seedOneJob(stage),
         () =>
           stage.sql`
             insert into job_inventory (project_name, job_name, job_user)
@@ -222,6 +223,12 @@ for (const name of NAMES) {
     }));
 }
 
+/** The demo history of one job; its incidents, alerts and numbers are there too. */
+async function seedOneJob({ sql }: Stage): Promise<void> {
+  await seedDemoHistory(sql, { days: 15 });
+  await sql`delete from job_inventory where job_name <> 'sync_orders'`;
+}
+
 /** Jobs, errors and projects called what people and programs can think of. */
 async function addHostile({ sql }: Stage): Promise<void> {
   const texts = Object.values(HOSTILE).map((text) => text.replaceAll("\u0000", "").toWellFormed()).filter((
@@ -246,7 +253,7 @@ async function addHostile({ sql }: Stage): Promise<void> {
 
 Deno.test("percentiles, uptime, runs and times agree with what Postgres computes from the rows themselves", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql, { runsADay: 48 });
+  await seedDemoHistory(db.sql, { days: 10 });
   const hub = openHub({ databaseUrl: db.url, caCert: null });
   try {
     const period = reportPeriod("daily", new Date());
@@ -268,7 +275,7 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
     const [counts] = await db.sql`
       select count(*) filter (where status <> 'missed')::integer as runs, count(*) filter (where status = 'success')::integer as successes,
              count(*) filter (where status = 'failed')::integer as failures, count(*) filter (where status = 'missed')::integer as missed,
-             0 as unknown
+             count(*) filter (where status = 'unknown')::integer as unknown
       from job_health_log where (run_at at time zone 'UTC')::date = ${period.from}::text::date`;
     assert.deepEqual(facts.totals.now, { ...counts });
     assert.deepEqual(
@@ -279,7 +286,15 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
       select percentile_cont(0.5) within group (order by extract(epoch from resolved_at - opened_at) * 1000) as recovery
       from incidents where resolution = 'recovered' and (resolved_at at time zone 'UTC')::date = ${period.from}::text::date`;
     assert.equal(facts.incidents.recoveryMs, times?.recovery);
-    assert.deepEqual(facts.slowing.rows.map(({ name }) => name), ["refresh_prices"]);
+    const slowing = await db.sql<{ name: string }[]>`
+      select j.job_name as name
+      from job_health_daily d
+      join job_health_daily b on b.job_inventory_id = d.job_inventory_id and b.day = d.day - 7
+      join job_inventory j on j.id = d.job_inventory_id
+      where d.day = ${period.from}::text::date and d.duration_p50 >= 1.5 * b.duration_p50
+      order by d.duration_p50 / extract(epoch from b.duration_p50) desc`;
+    assert.ok(slowing.some(({ name }) => name === "refresh_prices"));
+    assert.deepEqual(facts.slowing.rows.map(({ name }) => name), slowing.map(({ name }) => name));
   } finally {
     await hub.end({ timeout: 1 });
   }
@@ -287,7 +302,7 @@ Deno.test("percentiles, uptime, runs and times agree with what Postgres computes
 
 Deno.test("a week's numbers are those of its days, beside the week before", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql);
+  await seedDemoHistory(db.sql, { days: 15 });
   const hub = openHub({ databaseUrl: db.url, caCert: null });
   try {
     // the week that ends yesterday, whatever day it is
@@ -298,13 +313,18 @@ Deno.test("a week's numbers are those of its days, beside the week before", asyn
       5,
     );
     const [week] = await db.sql`
-      select sum(runs)::integer as runs, sum(failures)::integer as failures from job_health_daily
-      where day between ${day(7)}::text::date and ${day(1)}::text::date`;
+      select sum(runs) filter (where day > ${day(8)}::text::date)::integer as runs,
+             sum(failures) filter (where day > ${day(8)}::text::date)::integer as failures,
+             sum(runs + missed) filter (where day <= ${day(8)}::text::date)::integer as due_before,
+             (count(distinct job_inventory_id) filter (where day > ${
+      day(8)
+    }::text::date and duration_p95 is not null))::integer as jobs
+      from job_health_daily where day between ${day(14)}::text::date and ${day(1)}::text::date`;
     assert.equal(facts.totals.now.runs, week?.runs);
     assert.equal(facts.totals.now.failures, week?.failures);
-    assert.equal(facts.totals.before.runs + facts.totals.before.missed, 12 * 24 * 7);
+    assert.equal(facts.totals.before.runs + facts.totals.before.missed, week?.due_before);
     assert.equal(facts.slowest.rows.length, 5);
-    assert.equal(facts.slowest.count, 12);
+    assert.equal(facts.slowest.count, week?.jobs);
     const cost = facts.metrics.rows.find(({ name }) => name === "ai_cost_hourly");
     const [hours] = await db.sql`
       select sum(a) as total from (
@@ -322,7 +342,7 @@ Deno.test("a week's numbers are those of its days, beside the week before", asyn
 
 Deno.test("errors are read by fingerprint and job, with when they were first and last seen", async () => {
   await using db = await testDatabase("hub");
-  await seedHistory(db.sql, { jobs: 4 });
+  await seedDemoHistory(db.sql, { days: 12 });
   const tables = openTables({
     ...{ url: "http://127.0.0.1:9", secretKey: "sb_secret_x", caCert: null, hubDatabaseUrl: db.url },
     origin: { kind: "given", text: "a test" },
@@ -331,7 +351,7 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
     await db.sql`
       insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, run_id)
       select id, project_name, job_name, 'failed', 'lost connection ' || n, now() - make_interval(hours => n), 9000 + n
-      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_leads') as j`;
+      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_orders') as j`;
     const errors = await readErrors(tables, { days: 10 });
     const first = errors.find(({ fingerprint }) => fingerprint === "lost connection <n>");
     assert.equal(first?.count, 3);
@@ -341,12 +361,102 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
       select count(*)::integer as count from job_health_log
       where status = 'failed' and run_at > now() - interval '10 days'`;
     assert.equal(errors.reduce((sum, { count }) => sum + count, 0), logged?.count);
-    const some = await readErrors(tables, { project: "smoothed", job: "sync_leads", days: 1 });
-    assert.ok(some.every(({ job_name }) => job_name === "sync_leads"));
+    const some = await readErrors(tables, { project: "demo-shop", job: "sync_orders", days: 1 });
+    assert.ok(some.every(({ job_name }) => job_name === "sync_orders"));
   } finally {
     await tables.close();
   }
 });
+
+Deno.test("how long nobody looked is read from the checks themselves, within the days that a report tells of", async () => {
+  await using db = await testDatabase("hub");
+  const unwatched = async () => {
+    const [row] = await db.sql`
+      select monitoring.unwatched('2026-11-20T00:00:00Z', '2026-11-21T00:00:00Z') as facts`;
+    const { firstLookAt, unwatchedMs, longestMs, longestFrom } = row?.facts ?? {};
+    const at = (ms: number | null) => ms === null ? null : new Date(ms).toISOString().slice(5, 16);
+    return [at(firstLookAt), unwatchedMs / 60_000, longestMs / 60_000, at(longestFrom)];
+  };
+  const looks = (from: string, until: string, status = "complete") =>
+    db.sql`
+      insert into check_runs (function_name, source, began_at, ended_at, status)
+      select 'check-job-health', 'cron', at, at, ${status}
+      from generate_series(${from}::timestamptz, ${until}::timestamptz, interval '15 minutes') as at`;
+  assert.deepEqual(await unwatched(), [null, 0, 0, null]);
+  await looks("2026-11-19T20:00:00Z", "2026-11-19T22:00:00Z");
+  // away over midnight until three, then for two hours, then but for a look that saw nothing until the day after
+  await looks("2026-11-20T03:00:00Z", "2026-11-20T10:00:00Z");
+  await looks("2026-11-20T12:00:00Z", "2026-11-20T20:00:00Z", "partial");
+  await looks("2026-11-20T21:30:00Z", "2026-11-20T21:30:00Z", "failed");
+  assert.deepEqual(await unwatched(), ["11-19T20:00", 180 + 120 + 240, 240, "11-20T20:00"]);
+  await looks("2026-11-20T20:15:00Z", "2026-11-20T23:00:00Z");
+  await looks("2026-11-21T02:00:00Z", "2026-11-21T02:00:00Z");
+  assert.deepEqual(await unwatched(), ["11-19T20:00", 180 + 120 + 60, 180, "11-20T00:00"]);
+  await db.sql`delete from check_runs where began_at < '2026-11-20T12:00:00Z'`;
+  assert.deepEqual(await unwatched(), ["11-20T12:00", 60, 60, "11-20T23:00"]);
+});
+
+Deno.test("what is folded when it is logged keeps different errors apart", async () => {
+  await using db = await testDatabase("hub");
+  const yesterday = new Date(Math.floor(Date.now() / 86_400_000) * 86_400_000 - 10_800_123);
+  await db.sql`
+    select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 1) as n`;
+  await db.sql`insert into job_inventory (project_name, job_name, job_user) values ('p', 'a', 'postgres')`;
+  await db.sql`
+    insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, collected_at)
+    select id, project_name, job_name, status, message, at, at
+    from job_inventory, (select ${yesterday}::timestamptz) as t(at),
+         (values ('failed', 'can''t open user''s file'), ('failed', 'can''t parse user''s file'),
+                 ('failed', 'no row 17 of ''a'' in "b"'), ('failed', 'no row 4 of ''c'' in "d"'), ('failed', null),
+                 ('success', null)) as m(status, message)`;
+  const folded = await db.sql`
+    select status, folded_error, count(*)::integer from job_health_log
+    group by 1, 2 order by 1, 2`;
+  assert.deepEqual(folded.map((row) => Object.values(row)), [
+    ["failed", "", 1],
+    ["failed", "can't open user's file", 1],
+    ["failed", "can't parse user's file", 1],
+    ["failed", "no row 0 of ? in ?", 2],
+    ["success", null, 1],
+  ]);
+  const hub = openHub({ databaseUrl: db.url, caCert: null });
+  try {
+    const { errors } = await readReportFacts(hub, reportPeriod("daily", new Date()), 100);
+    assert.deepEqual(errors.map(({ count }) => count).sort(), [1, 1, 1, 2]);
+  } finally {
+    await hub.end({ timeout: 1 });
+  }
+});
+
+Deno.test("the largest numbers that a metric may have can be averaged", async () => {
+  await using db = await testDatabase("hub");
+  await seedDemoHistory(db.sql, { days: 9 });
+  await db.sql`
+    update system_metrics set value = case when extract(hour from recorded_at)::integer % 2 = 0 then 1e100 else -1e100 end
+    where metric_name = 'database_size'`;
+  const hub = openHub({ databaseUrl: db.url, caCert: null });
+  try {
+    const facts = await readReportFacts(hub, reportPeriod("daily", new Date()), 100);
+    const size = facts.metrics.rows.find(({ name }) => name === "database_size");
+    assert.equal(size?.most, 1e100);
+    assert.ok(Number.isFinite(size.average));
+  } finally {
+    await hub.end({ timeout: 1 });
+  }
+});
+
+Deno.test("the SQL of docs/REPORTS.md subscribes leadership to the weekly report and to no alert", () =>
+  onStage(async (stage) => {
+    const page = await Deno.readTextFile(new URL("../../docs/REPORTS.md", import.meta.url));
+    const blocks = readBlocks(page).filter(({ language }) => language === "sql");
+    assert.equal(blocks.length, 1);
+    for (const { text } of blocks) await stage.sql.unsafe(text).simple();
+    const { recipients } = await send(stage, "weekly", { dryRun: true });
+    assert.deepEqual(recipients.map(({ name, channel, result }) => [name, channel, result]), [
+      ["leadership", "resend", "would be queued"],
+    ]);
+    assert.deepEqual((await send(stage, "daily", { dryRun: true })).recipients, []);
+  }));
 
 Deno.test("both reports are scheduled in UTC at nine, the weekly one on Mondays", async () => {
   await using db = await testDatabase("hub");

@@ -30,7 +30,13 @@ const SAME: readonly [fingerprint: string, ...messages: string[]][] = [
     "GET https://api.acme.com/orders/17?page=2&key=abc answered 500",
     "GET https://api.acme.com/orders/99 answered 502",
   ],
-  ["no such object <id>", "no such object deadbeef01234567", "no such object 0x7ffee4b2c9d8"],
+  [
+    "no such object <id>",
+    "no such object deadbeef01234567",
+    "no such object 0x7ffee4b2c9d8",
+    "no such object 0x1F",
+  ],
+  ["user <value> can't sign in", "user 'bob' can't sign in", `user "o'brien" can't sign in`],
   ["mail to <address> bounced", "mail to ann@acme.com bounced", "mail to bob.b+x@mail.example.org bounced"],
   ["column <value> of <value>", `column 'a' of "b"`, "column `c` of “d”"],
 ];
@@ -45,6 +51,8 @@ Deno.test("different errors stay different, and words are left alone", () => {
   assert.notEqual(fingerprint("ERROR: division by zero"), fingerprint("ERROR: deadlock detected"));
   assert.equal(fingerprint("added facade defaced"), "added facade defaced");
   assert.equal(fingerprint("don't stop"), "don't stop");
+  assert.equal(fingerprint("can't open user's file"), "can't open user's file");
+  assert.notEqual(fingerprint("can't open user's file"), fingerprint("can't parse user's file"));
 });
 
 Deno.test("a fingerprint is of the first line that says something, and has no secret", () => {

@@ -272,8 +272,13 @@ Deno.test("each series has an incident of its own, which ends with it", () => {
 Deno.test("no rows at all of a metric with labels is nothing to report, unless that is said to be bad", () => {
   const slots = metricWorld(metricDefinition({ name: "slots" })).collect([]);
   assert.deepEqual([slots.news, slots.state, slots.evaluation.samples], [[], null, []]);
-  const wanted = metricWorld(metricDefinition({ noData: "warning" })).collect([]);
-  assert.deepEqual(wanted.news, ["opened no_data"]);
+  const wanted = metricWorld(metricDefinition({ noData: "warning" }));
+  assert.deepEqual(wanted.collect([]).news, ["opened no_data"]);
+  const back = wanted.collect([{ labels: { slot: "a" }, value: 1 }, { labels: { slot: "b" }, value: null }]);
+  assert.deepEqual(back.news, ["resolved no_data (recovered)", "opened no_data"]);
+  assert.deepEqual(wanted.collect([{ labels: { slot: "a" }, value: 1 }]).news, [
+    "resolved no_data (removed)",
+  ]);
 });
 
 Deno.test("a metric that is switched off, or whose table is gone, ends its incidents as removed", () => {
@@ -426,6 +431,9 @@ Deno.test("numbers are told with their unit", () => {
     [1234567.89, null],
     [0, "jobs"],
     [1, "jobs"],
+    [1.2e15, "jobs"],
+    [-1e99, null],
+    [1e99, "USD"],
   ] as const).map(([value, unit]) => formatMetric(value, unit));
   assert.deepEqual(told, [
     "1,240 jobs",
@@ -441,6 +449,9 @@ Deno.test("numbers are told with their unit", () => {
     "1,234,568",
     "0 jobs",
     "1 job",
+    "1.2e+15 jobs",
+    "-1e+99",
+    "$1e+99",
   ]);
 });
 

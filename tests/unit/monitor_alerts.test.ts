@@ -19,11 +19,15 @@ import {
   judgeSchema,
   reportOf,
 } from "../../scripts/monitor/doctor.ts";
+import { judgeReports } from "../../scripts/monitor/doctor_reports.ts";
 import type { DoctorFacts } from "../../scripts/monitor/doctor_facts.ts";
 import { alertRow } from "../support/alerts.ts";
+import { reportPeriod } from "../../supabase/functions/_shared/rules/report_period.ts";
 import { HOUR, MINUTE, NOON } from "../support/facts.ts";
 import { runWith } from "../support/monitor_world.ts";
 
+const DAILY = reportPeriod("daily", new Date(NOON));
+const WEEKLY = reportPeriod("weekly", new Date(NOON));
 const at = (distance: number) => new Date(NOON + distance).toISOString();
 
 function listed(over: Partial<ListedSilence> = {}): ListedSilence {
@@ -282,6 +286,7 @@ function hubFacts(over: Partial<DoctorFacts> = {}): DoctorFacts {
       ...{ project_name: "smoothed", enabled: true, status: "ok", read: true },
       ...{ launcher_alive: true, log_run: true },
     }],
+    subscriptions: [],
     routes: [{ route: alertRow("a") }],
     outbox: { unroutable: 0, overdue: 0, failed_today: 0, last_error: null },
     critical_jobs: [],
@@ -307,14 +312,15 @@ const ANSWER = {
   default_routes: [] as { name: string; channel: string; criticality: string }[],
 };
 
-function everything(facts: DoctorFacts, answer = ANSWER, projects = [READABLE]) {
+function everything(facts: DoctorFacts, answer = ANSWER, projects = [READABLE], exporters: string[] = []) {
   return [
     ...judgeSchema(facts, ["1", "2"]),
     ...judgeSchedules(facts),
-    ...judgeRuns(facts),
+    ...judgeRuns(facts, exporters),
     ...judgeProjects(projects, facts),
     ...judgeAlerts(facts, answer),
     ...judgeOutbox(facts),
+    ...judgeReports(facts, answer.config_faults),
     ...judgeJobs(facts),
   ];
 }
@@ -326,8 +332,8 @@ Deno.test("doctor finds nothing where all is well", () => {
 });
 
 /** What a changed hub makes the doctor find, `fail: message`. */
-function found(over: Partial<DoctorFacts>, answer = ANSWER): string[] {
-  return everything(hubFacts(over), answer).filter(({ status }) => status !== "ok")
+function found(over: Partial<DoctorFacts>, answer = ANSWER, exporters: string[] = []): string[] {
+  return everything(hubFacts(over), answer, [READABLE], exporters).filter(({ status }) => status !== "ok")
     .map(({ status, message }) => `${status}: ${message}`);
 }
 
@@ -422,6 +428,111 @@ Deno.test("doctor wants the healthcheck every few minutes where there are heartb
   assert.deepEqual(found({ heartbeats: 1 }), [
     "fail: cron-healthcheck ran 2 h ago: nobody looks at the heartbeats",
   ]);
+});
+
+Deno.test("doctor expects an export only where somebody is to be told of runs", () => {
+  const exported = (ago: number) => [...hubFacts().functions, {
+    ...{ function_name: "export-runs", last_status: "complete", last_error: null, died: 0 },
+    ...{ last_began_at: at(-ago), last_complete_at: at(-ago) },
+  }];
+  assert.deepEqual(found({}, ANSWER, []), []);
+  assert.deepEqual(found({}, ANSWER, ["traces"]), [
+    "fail: export-runs has never run: nobody is told of runs (traces)",
+  ]);
+  assert.deepEqual(found({ functions: exported(4 * MINUTE) }, ANSWER, ["traces"]), []);
+  assert.deepEqual(found({ functions: exported(2 * HOUR) }, ANSWER, ["traces", "check_ins"]), [
+    "fail: export-runs ran 2 h ago: nobody is told of runs (traces, check_ins)",
+  ]);
+  assert.deepEqual(found({ functions: exported(2 * HOUR) }, ANSWER, []), [], "the secret was taken away");
+});
+
+type Subscription = DoctorFacts["subscriptions"][number];
+
+/** A subscription whose reader got the last report; it is Saturday noon. */
+function subscribed(over: Partial<Subscription> = {}): Subscription {
+  return {
+    ...{
+      report: "daily" as const,
+      enabled: true,
+      id: "a",
+      name: "team",
+      channel: "slack",
+      row_enabled: true,
+    },
+    ...{ dead: null, since: at(-30 * 24 * HOUR), period: DAILY.from, state: "sent", error: null },
+    ...over,
+  };
+}
+
+/** What the doctor says of reports, with a function that ran this morning. */
+function foundOfReports(
+  over: Parameters<typeof subscribed>[0],
+  functions = withReports(3 * HOUR),
+  answer = ANSWER,
+) {
+  return found({ subscriptions: [subscribed(over)], functions }, answer);
+}
+
+function withReports(ago: number): DoctorFacts["functions"] {
+  return [...hubFacts().functions, {
+    ...{ function_name: "send-report", last_status: "complete", last_error: null, died: 0 },
+    ...{ last_began_at: at(-ago), last_complete_at: at(-ago) },
+  }];
+}
+
+Deno.test("doctor expects reports of who has subscribed to one, and nothing of nobody", () => {
+  assert.deepEqual(found({}), []);
+  assert.deepEqual(foundOfReports({}), []);
+  assert.deepEqual(foundOfReports({ report: "weekly", period: WEEKLY.from }), []);
+  assert.deepEqual(foundOfReports({ enabled: false, period: null }, hubFacts().functions), []);
+  // subscribed to this morning after nine
+  assert.deepEqual(foundOfReports({ since: at(-HOUR), period: null }, hubFacts().functions), []);
+});
+
+Deno.test("doctor finds reports that are overdue, and a function that has stopped to send them", () => {
+  const [day, week] = [reportPeriod("daily", new Date(NOON - 24 * HOUR)).from, WEEKLY.before];
+  assert.deepEqual(foundOfReports({ period: day }), [
+    `fail: Row "team" (slack) has not got the daily report of ${DAILY.from}`,
+  ]);
+  assert.deepEqual(foundOfReports({ report: "weekly", period: week }), [
+    `fail: Row "team" (slack) has not got the weekly report of ${WEEKLY.from}`,
+  ]);
+  assert.deepEqual(foundOfReports({ period: null }, withReports(50 * HOUR)), [
+    "fail: send-report ran 2 d 2 h ago: nobody gets a report",
+    `fail: Row "team" (slack) has not got the daily report of ${DAILY.from}`,
+  ]);
+  assert.deepEqual(foundOfReports({}, withReports(27 * HOUR)), [
+    "warn: send-report is late: it ran 1 d 3 h ago",
+  ]);
+  assert.deepEqual(foundOfReports({}, hubFacts().functions), [
+    "warn: send-report has not run yet: nobody gets a report",
+  ]);
+});
+
+Deno.test("before ten nobody misses the report that is due at nine", () => {
+  const early = new Date(Date.parse(`${DAILY.to}T00:00:00Z`) + 33.5 * HOUR);
+  const subscriptions = [subscribed({ period: reportPeriod("daily", new Date(NOON - 24 * HOUR)).from })];
+  const said = (now: Date) => judgeReports({ now: now.toISOString(), subscriptions }, [])[0]?.status;
+  assert.deepEqual([said(early), said(new Date(early.getTime() + HOUR))], ["ok", "fail"]);
+});
+
+Deno.test("doctor finds subscriptions whose row cannot get the report, or did not take it", () => {
+  assert.deepEqual(foundOfReports({ row_enabled: false }), [
+    'fail: Row "team" (slack) cannot get the daily report: it is disabled',
+  ]);
+  assert.deepEqual(foundOfReports({ dead: "Slack answered 410" }), [
+    'fail: Row "team" (slack) cannot get the daily report: nothing gets through: Slack answered 410',
+  ]);
+  const fault =
+    'Row "team" (slack) of alert_config: Cannot resolve "env:X": there is no function secret of that name';
+  assert.deepEqual(foundOfReports({}, withReports(HOUR), { ...ANSWER, config_faults: [fault] }), [
+    `fail: ${fault}`,
+    'fail: Row "team" (slack) cannot get the daily report: its channel is not set up right',
+  ]);
+  assert.deepEqual(foundOfReports({ state: "failed", error: "Slack answered 400" }), [
+    `fail: Row "team" (slack) did not take the daily report of ${DAILY.from}: Slack answered 400`,
+  ]);
+  assert.deepEqual(foundOfReports({ state: "due" }), [], "the outbox tells when that is late");
 });
 
 Deno.test("doctor finds projects that cannot be read, and roles that see too little", () => {

@@ -46,6 +46,18 @@ Deno.test("the weekly report is of Monday to Sunday before, all week, beside the
     assert.deepEqual([from, to, before, days], ["2026-11-09", "2026-11-15", "2026-11-02", 7]);
   }
   assert.equal(reportPeriod("weekly", new Date("2026-11-23T00:00:00Z")).from, "2026-11-16");
+  // over the end of a year and a leap day; clocks that change are of no day in UTC
+  for (
+    const [at, from, to, before] of [
+      ["2027-01-04T09:00:00Z", "2026-12-28", "2027-01-03", "2026-12-21"],
+      ["2028-03-06T09:00:00Z", "2028-02-28", "2028-03-05", "2028-02-21"],
+      ["2027-03-29T09:00:00Z", "2027-03-22", "2027-03-28", "2027-03-15"],
+    ] as const
+  ) {
+    const period = reportPeriod("weekly", new Date(at));
+    assert.deepEqual([period.from, period.to, period.before], [from, to, before]);
+  }
+  assert.deepEqual(reportPeriod("daily", new Date("2027-01-01T09:00:00Z")).before, "2026-12-24");
 });
 
 // --- what it says ---
@@ -64,7 +76,7 @@ Deno.test("all quiet is a report too", () => {
   assert.equal(report.severity, "info");
   assert.deepEqual(section(report, "What to do"), ["- Nothing: all is quiet."]);
   assert.deepEqual(section(report, "Projects"), [
-    "- smoothed: ██████████ 100 % uptime, unchanged, 1 jobs, 24 runs, 0 failures, 0 missed",
+    "- smoothed: ██████████ 100 % uptime, unchanged, 1 job, 24 runs, 0 failures, 0 missed",
   ]);
   assert.deepEqual(section(report, "Slowest jobs"), [
     "- sync_leads in smoothed: 95 of 100 runs within ██████████ 3.4 s, usually 1.2 s",
@@ -91,6 +103,57 @@ Deno.test("a check that has not come is the first thing to do, before any incide
     ["critical", "important", "low", "info"].indexOf(severity)
   );
   assert.deepEqual(order, order.toSorted());
+});
+
+Deno.test("a time in which nobody looked is told first, and is not quiet", () => {
+  const from = Date.parse("2026-11-20T03:00:00Z");
+  const watch = {
+    ...quietFacts().watch,
+    unwatchedMs: 5 * 3_600_000,
+    longestMs: 4 * 3_600_000,
+    longestFrom: from,
+  };
+  const report = daily({ ...oneJobFacts(), watch });
+  assert.equal(
+    report.headline,
+    "1 thing needs attention, no incident is open: 1 job in 1 project, 100 % of 24 runs succeeded.",
+  );
+  assert.match(
+    section(report, "What to do")[0] ?? "",
+    /^!! Nobody looked for 5 h, 4 h of it at a stretch from 2026-11-20 03:00 UTC: what ran then was read afterwards/,
+  );
+  assert.ok(section(report, "Numbers").includes("- Checks: 96 checks, none for 5 h"));
+  const young = daily({
+    ...oneJobFacts(),
+    watch: { ...quietFacts().watch, firstLookAt: REPORT_AT.getTime() },
+  });
+  assert.equal(
+    young.headline,
+    "Nobody looked in that time; what was read afterwards: 1 job in 1 project, 100 % of 24 runs succeeded.",
+  );
+  assert.match(
+    section(young, "What to do")[0] ?? "",
+    /^! Nobody looked before 2026-11-21 09:00:05 UTC: of 2026-11-20 only/,
+  );
+  // nor is none less than what nobody counted
+  assert.ok(
+    section(daily(oneJobFacts()), "Numbers").some((line) => /^- Incidents opened: 0, unchanged/.test(line)),
+  );
+  assert.ok(section(young, "Numbers").includes("- Incidents opened: 0"));
+  assert.ok(section(young, "Alerts").includes("- sent: 0"));
+});
+
+Deno.test("runs whose end nobody knows did not succeed, and jobs that nobody can judge are not passed over", () => {
+  const totals = {
+    ...oneJobFacts().totals,
+    jobs: 3,
+    unknown: 2,
+    now: runs({ runs: 24, successes: 20, unknown: 4 }),
+  };
+  assert.equal(
+    daily({ ...oneJobFacts(), totals }).headline,
+    "All quiet: 3 jobs in 1 project, 100 % of 20 runs succeeded, 2 jobs are unknown.",
+  );
 });
 
 Deno.test("an incident is told with its job, how long, and who is on it", () => {
@@ -121,6 +184,111 @@ Deno.test("an incident is told with its job, how long, and who is on it", () => 
     daily(facts).headline,
     "1 thing needs attention, 1 incident open: 1 job in 1 project, 100 % of 24 runs succeeded.",
   );
+});
+
+Deno.test("of a metric's series, those with an open incident are told once, in whatever order their labels are", () => {
+  const incident = (project: string, subject: string, code: string) => ({
+    ...{
+      id: subject,
+      project,
+      subject,
+      code,
+      severity: "critical" as const,
+      summary: "so it is",
+      owner: null,
+    },
+    ...{ openedAt: REPORT_AT.getTime() - 60_000, acknowledgedBy: null },
+  });
+  const [metric] = manyJobsFacts(1).metrics.rows;
+  assert.ok(metric);
+  const report = daily({
+    ...oneJobFacts(),
+    incidents: {
+      ...quietFacts().incidents,
+      open: 2,
+      openRows: [
+        incident("p", "queue_depth (table a, schema x)", "above_critical"),
+        incident("q", "q", "scheduler_down"),
+      ],
+    },
+    metrics: {
+      count: 2,
+      rows: ["a", "b"].map((table) => ({
+        ...metric,
+        name: "queue_depth",
+        project: "p",
+        labels: { schema: "x", table },
+      })),
+      failing: [],
+    },
+  });
+  assert.deepEqual(section(report, "What to do"), [
+    "!!! ABOVE CRITICAL: queue_depth (table a, schema x) in p for 1 min (nobody is on it): so it is",
+    "!!! SCHEDULER DOWN: q for 1 min (nobody is on it): so it is",
+    "!!! queue_depth (schema x, table b) of p is critical: sync_leads",
+  ]);
+});
+
+Deno.test("a metric past its threshold and a project that cannot be read are told once each, with their incidents", () => {
+  const { incidents } = quietFacts();
+  const [metric] = manyJobsFacts(1).metrics.rows;
+  const [row] = manyJobsFacts(1).incidents.openRows;
+  assert.ok(metric && row);
+  const dead = { ...metric, name: "dead_tuples", project: "smoothed", labels: { table: "orders" } };
+  const lone = { ...dead, name: "queue_depth", labels: {}, summary: "112 jobs" };
+  const why = 'Cannot connect to project "scraping"';
+  const openRows = [
+    {
+      ...row,
+      project: "smoothed",
+      subject: "dead_tuples (table orders)",
+      code: "above_critical",
+      summary: "it is 71 %",
+    },
+    { ...row, project: "scraping", subject: "scraping", code: "unreachable", summary: why },
+  ];
+  const [project] = oneJobFacts().projects.rows;
+  assert.ok(project);
+  const told = section(
+    daily({
+      ...oneJobFacts(),
+      projects: { count: 1, rows: [{ ...project, name: "scraping", status: "error", error: why }] },
+      incidents: { ...incidents, open: 2, openRows },
+      metrics: { count: 2, rows: [dead, lone], failing: [] },
+    }),
+    "What to do",
+  );
+  assert.deepEqual(told.map((line) => line.replace(/ for .*\): /, ": ")), [
+    `!!! Make scraping readable again: ${why}`,
+    "!!! ABOVE CRITICAL: dead_tuples (table orders) in smoothed: it is 71 %",
+    "!!! queue_depth of smoothed is critical: 112 jobs",
+  ]);
+});
+
+Deno.test("a mail shows all of its numbers or none, however little fits of the rest", () => {
+  const { html, text } = reportMail(daily(manyJobsFacts(2_000)));
+  for (const written of [html, text]) {
+    assert.match(written, /Uptime/);
+    assert.match(written, /Checks/);
+  }
+});
+
+Deno.test("a count that hardly moved has not moved by -0 %", () => {
+  const totals = {
+    ...oneJobFacts().totals,
+    now: runs({ runs: 600, successes: 600 }),
+    before: runs({ runs: 602, successes: 602 }),
+  };
+  const report = daily({ ...oneJobFacts(), totals });
+  assert.match(section(report, "Numbers").join("\n"), /^- Runs: 600, -2 \(0 %\)/m);
+});
+
+Deno.test("one of something is one run, one failure", () => {
+  const [job] = manyJobsFacts(1).troubled.rows;
+  assert.ok(job);
+  const now = runs({ runs: 1, failures: 1 });
+  const report = daily({ ...oneJobFacts(), troubled: { count: 1, rows: [{ ...job, now, before: runs() }] } });
+  assert.match(section(report, "Jobs with failures")[0] ?? "", /, 1 run, 1 failure, 0 missed/);
 });
 
 Deno.test("numbers stand beside those of the week before, and say which way is bad", () => {
@@ -166,6 +334,8 @@ Deno.test("what is counted by the hour adds up to a cost; queues and other metri
       value: 5,
       severity: "ok",
       alarm: "none",
+      stale: false,
+      readAt: REPORT_AT.getTime(),
       summary: null,
     } as const,
     ...{ average: 4, averageBefore: 2, most: 9, hoursTotal: 96, hoursTotalBefore: 48 },
@@ -183,6 +353,17 @@ Deno.test("what is counted by the hour adds up to a cost; queues and other metri
     "- queue_depth of p: now 5 jobs, average 4 jobs, before 2 jobs, +100 %, most 9 jobs, ok",
   ]);
   assert.deepEqual(section(report, "Metrics").length, 1);
+  const readAt = Date.parse("2026-11-19T08:03:00Z");
+  const old = daily({
+    ...oneJobFacts(),
+    metrics: { count: 3, rows: rows.map((row) => ({ ...row, stale: true, readAt })), failing: [] },
+  });
+  assert.deepEqual(section(old, "What to do"), [
+    "!! No metric has been read since 2026-11-19 08:03 UTC: run deno task monitor doctor",
+  ]);
+  assert.deepEqual(section(old, "Queues"), [
+    "- queue_depth of p: average 4 jobs, before 2 jobs, +100 %, most 9 jobs, unknown",
+  ]);
 });
 
 Deno.test("false alarms are told as a rate, and are something to do once they are many", () => {
@@ -259,6 +440,15 @@ Deno.test("every channel says how it is and what to do first", () => {
     assert.match(sent, /1 thing needs attention/, name);
     if (name !== "twilio") assert.match(sent, /SYNC/, name);
     assert.match(plain, /Daily report of 2026-11-20/, name);
+  }
+});
+
+Deno.test("where a field is short, what to do goes on in the next", () => {
+  const report = daily(manyJobsFacts(6));
+  for (const name of ["discord", "telegram", "webhook"] as const) {
+    const { plain } = renderReport(name, report);
+    assert.equal(plain.split("\n").filter((line) => /(^|: )!!! /.test(line)).length, 5, plain);
+    assert.match(plain, /\d+ more: deno task monitor report daily/);
   }
 });
 

@@ -126,6 +126,7 @@ Deno.test("nothing secret is told: neither what looks so nor what is configured"
   const sentry = createSentry("https://sentry.example.com");
   const env = {
     MY_API_KEY: "hunter2hunter2",
+    CRM_SUPABASE_POSTGRES_URL: "postgres://bob:pa%22ss-w%C3%B6rd@db.example.com/postgres",
     SUPABASE_URL: "https://abc.supabase.co",
     SENTRY_RELEASE: "1.2.3",
   };
@@ -134,12 +135,15 @@ Deno.test("nothing secret is told: neither what looks so nor what is configured"
     event: "request failed",
     code: "internal",
     text:
-      "Error: no answer from postgresql://bob:s3cret-word@db/x with hunter2hunter2\n    at f (file:///a/functions/b.ts:1:2)",
-    extra: { url: "https://discord.com/api/webhooks/123456789012345678/abcdefghijkl", key: "hunter2hunter2" },
+      'Error: no answer from postgresql://bob:s3cret-word@db/x with hunter2hunter2 or pa"ss-wörd\n    at f (file:///a/functions/b.ts:1:2)',
+    extra: {
+      url: "https://discord.com/api/webhooks/123456789012345678/abcdefghijkl",
+      key: ["hunter2hunter2", 'pa"ss-wörd'],
+    },
   }, ((url: URL, init: RequestInit) => sentry.handle(new Request(url, init))) as typeof fetch);
   assert.equal(refused, null);
   const told = JSON.stringify(sentry.taken);
-  assert.doesNotMatch(told, /hunter2|s3cret|abcdefghijkl/);
+  assert.doesNotMatch(told, /hunter2|s3cret|abcdefghijkl|ss-w/);
   assert.match(told, /abc\.supabase\.co/);
   assert.match(told, /"release":"1\.2\.3"/);
 });

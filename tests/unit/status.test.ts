@@ -66,7 +66,7 @@ Deno.test("all is well where every job is, and each thing that is not is named",
     "project scraping cannot be read: unreachable",
     "send-alert has not been complete for 10 minutes",
     "2 alerts have nowhere to go",
-    "1 channels are dead",
+    "1 channel is dead",
   ]);
 });
 
@@ -108,7 +108,16 @@ Deno.test("the format is the one asked for, or what the caller accepts", async (
     type(undefined, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
     /^text\/plain/,
   );
-  assert.match(type(undefined, "*/*"), /^application\/json/);
+  // Prometheus with native histograms, which wants its binary format most
+  const binary =
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6," +
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+  assert.match(type(undefined, binary), /^text\/plain/);
+  for (
+    const accept of ["*/*", "application/json, text/plain, */*", "text/html,application/xhtml+xml,*/*;q=0.8"]
+  ) {
+    assert.match(type(undefined, accept), /^application\/json/, accept);
+  }
   assert.equal((await answerStatus(view(), {}, { accept: "", requestId: "r" }).json()).healthy, true);
 });
 
@@ -122,6 +131,8 @@ Deno.test("a badge says the worst of what is known, and unknown where nothing is
 });
 
 Deno.test("a badge is one picture whatever the job is called", () => {
+  const noXml = badgeSvg("a\ufffe\uffffb\u{1fffe}", "healthy");
+  assert.match(noXml, /<title>ab\u{1fffe}: healthy/u);
   const svg = badgeSvg(`</text><script>alert("1")</script>&\u0000\ud800${"🚀".repeat(100)}`, "failed");
   assert.ok(!svg.includes("<script") && !svg.includes("\u0000"));
   assert.ok(svg.isWellFormed() && svg.length < 3_000);

@@ -96,6 +96,10 @@ function verdictOf(answer: VendorAnswer, count: number): Verdict {
   if (answer.kind === "timeout") return { kind: "later", error: "the endpoint did not answer in time" };
   if (answer.kind === "network") return { kind: "later", error: "the endpoint could not be reached" };
   const { status, excerpt, json } = answer;
+  if (status >= 200 && status < 300 && excerpt.startsWith("<")) {
+    // a sign-in or a front page: whoever wrote it has not taken a span
+    return { kind: "later", error: `the endpoint answered ${status} with a web page; is its address right?` };
+  }
   if (status >= 200 && status < 300) {
     const { rejectedSpans = 0, errorMessage = "" } = partial.safeParse(json).data?.partialSuccess ?? {};
     return {

@@ -9,6 +9,12 @@ export type StatusInput = z.infer<typeof statusInput>;
 
 const PROMETHEUS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
+const TEXT_TYPES: ReadonlySet<string> = new Set([
+  "text/plain",
+  "application/openmetrics-text",
+  "application/vnd.google.protobuf",
+]);
+
 /** Answers the status. 200 also where something is wrong: the answer says so. */
 export function answerStatus(
   view: StatusView,
@@ -21,7 +27,9 @@ export function answerStatus(
   return new Response(prometheusText(view), { headers: { ...headers, "content-type": PROMETHEUS_TYPE } });
 }
 
+/** What Prometheus asks for, also where it would rather have its binary format; scripts and browsers name others first. */
 function prefersText(accept: string): boolean {
-  const first = accept.split(",", 1)[0]?.trim() ?? "";
-  return first.startsWith("text/plain") || first.startsWith("application/openmetrics-text");
+  const types = accept.split(",").map((type) => type.split(";", 1)[0]?.trim().toLowerCase() ?? "");
+  const first = types.find((type) => TEXT_TYPES.has(type) || type === "application/json");
+  return first !== undefined && TEXT_TYPES.has(first);
 }

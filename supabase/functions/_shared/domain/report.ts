@@ -46,11 +46,14 @@ const reportMetric = z.object({
   value: number,
   severity: metricSeverity,
   alarm: metricAlarm,
+  /** Not read for three intervals and a quarter of an hour: nobody knows what it is now. */
+  stale: z.boolean(),
+  readAt: z.number(),
   summary: text,
   average: number,
   averageBefore: number,
   most: number,
-  /** The sum over the period's hours of their averages: of what is counted by the hour, the total. */
+  /** Of costs and tokens, the sum over the period's hours of their averages: of what is counted by the hour, the total. */
   hoursTotal: number,
   hoursTotalBefore: number,
 });
@@ -66,6 +69,14 @@ export const reportFacts = z.object({
     deadChannels: z.array(z.object({ name: z.string(), reason: text, since: z.number() })),
     /** Enabled rows of `alert_config` that take alerts. */
     routes: count,
+  }),
+  /** Whether anybody looked in that time: each hour and more between two checks. */
+  watch: z.object({
+    /** `null`: there never was one. */
+    firstLookAt: z.number().nullable(),
+    unwatchedMs: z.number(),
+    longestMs: z.number(),
+    longestFrom: z.number().nullable(),
   }),
   totals: z.object({
     jobs: count,

@@ -24,7 +24,10 @@ export async function readReportFacts(
 ): Promise<ReportFacts> {
   return await call("read what the report says", async () => {
     const [row] = await sql`
-      select monitoring.report_facts(${days}::integer, ${from}::text::date, ${before}::text::date, ${limit}::integer) as facts`;
+      select monitoring.report_facts(${days}::integer, ${from}::text::date, ${before}::text::date, ${limit}::integer)
+             || jsonb_build_object('watch', monitoring.unwatched(
+                  ${from}::text::date::timestamp at time zone 'UTC',
+                  (${from}::text::date + ${days}::integer)::timestamp at time zone 'UTC')) as facts`;
     return reportFacts.parse(row?.facts);
   });
 }

@@ -30,7 +30,8 @@ export function badgeWord({ readable, readAt, states }: BadgeFacts, now: number)
 
 /** Draws a badge as SVG. */
 export function badgeSvg(label: string, word: Word): string {
-  const name = cut(clean(label).toWellFormed(), LABEL_LIMIT, (text) => [...text].length);
+  // the last two that XML forbids in any form
+  const name = cut(clean(label).replace(/[\ufffe\uffff]/g, ""), LABEL_LIMIT);
   const [left, right] = [widthOf(name), widthOf(word)];
   const title = escape(`${name}: ${word}`);
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${

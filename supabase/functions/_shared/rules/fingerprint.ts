@@ -18,11 +18,16 @@ const FOLDS: readonly [pattern: RegExp, sign: string][] = [
   [/\b\d{1,2}:\d\d(?::\d\d(?:\.\d{1,9})?)?\b/g, "<time>"],
   [/(\bhttps?:\/\/[^\s?#"'<>]{1,300})[?#][^\s"'<>]{0,300}/gi, "$1"],
   [/[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}/g, "<address>"],
-  [/"[^"\n]{0,300}"|'[^'\n]{0,300}'|`[^`\n]{0,300}`|“[^”\n]{0,300}”|«[^»\n]{0,300}»/g, "<value>"],
+  // an apostrophe within a word opens no quotation: can't open user's file
+  [
+    /"[^"\n]{0,300}"|(?<![A-Za-z0-9])'[^'\n]{0,300}'|`[^`\n]{0,300}`|“[^”\n]{0,300}”|«[^»\n]{0,300}»/g,
+    "<value>",
+  ],
   // Postgres: Key (user_id, day)=(42, 2026-11-20) already exists
   [/=\([^()\n]{0,300}\)/g, "=(<value>)"],
-  // ids in hexadecimal: eight or more with a digit among them
-  [/\b(?:0x)?(?=[a-f]{0,63}\d)[0-9a-f]{8,64}\b/gi, "<id>"],
+  // ids in hexadecimal: marked as such, or eight or more with a digit among them
+  [/\b0x[0-9a-f]{1,64}\b/gi, "<id>"],
+  [/\b(?=[a-f]{0,63}\d)[0-9a-f]{8,64}\b/gi, "<id>"],
   // what is left of numbers, also in names: batch_17, 0.25, 1,204
   [/\d+(?:[.,]\d+){0,6}/g, "<n>"],
 ];

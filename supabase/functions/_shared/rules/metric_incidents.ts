@@ -96,7 +96,11 @@ function transitionsOf(
   const holds = (incident: OpenIncident) =>
     conditions.find(({ subjectId, code }) => subjectId === incident.subjectId && code === incident.code);
   const ended = open.filter((incident) => holds(incident) === undefined).flatMap((incident) => {
-    const resolution = resolutionOf(incident, collection, verdicts === null ? null : bySubject, conditions);
+    const known = verdicts === null ? null : bySubject;
+    // rows with labels came back where there were none
+    const returned = incident.code === "no_data" && incident.subjectId === subject("") && known !== null &&
+      known.size > 0;
+    const resolution = returned ? "recovered" : resolutionOf(incident, collection, known, conditions);
     return resolution === null ? [] : [resolve(incident, resolution, knowledge)];
   });
   const lasting = open.flatMap((incident): IncidentTransition[] => {

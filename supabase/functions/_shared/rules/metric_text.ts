@@ -24,9 +24,10 @@ export function formatMetric(value: number, unit: string | null): string {
   }
 }
 
-/** At most two decimals, or three digits of what is smaller than one. */
+/** At most two decimals, or three digits of what is smaller than one or has no name any more: `1e+21`. */
 export function formatNumber(value: number): string {
   const size = Math.abs(value);
+  if (size >= 1e15) return value.toExponential(2).replace(/\.?0+e/, "e");
   if (size > 0 && size < 1) return String(Number(value.toPrecision(3)));
   return value.toLocaleString("en-US", { maximumFractionDigits: size < 1000 ? 2 : 0 });
 }
@@ -43,6 +44,7 @@ function counted(value: number, unit: string): string {
 }
 
 function fixed(value: number, decimals: number): string {
+  if (value >= 1e15) return formatNumber(value);
   return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
 }
 

@@ -11,7 +11,7 @@ import type {
 import { type ErrorGroup, groupErrors } from "./fingerprint.ts";
 import { seriesName } from "./metric_text.ts";
 import { reportActions } from "./report_actions.ts";
-import { beforeInWords, periodInWords } from "./report_period.ts";
+import { beforeInWords, endOf, endOfBefore, periodInWords } from "./report_period.ts";
 import {
   apart,
   badCount,
@@ -39,7 +39,7 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
     kind: period.kind,
     period,
     title: `${period.kind === "daily" ? "Daily" : "Weekly"} report of ${periodInWords(period)}`,
-    headline: headlineOf(facts, actions),
+    headline: headlineOf(facts, actions, period),
     severity: worstSeverity(actions.map(({ severity }) => severity)),
     actions,
     sections: [
@@ -54,7 +54,7 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
       cost(facts),
       queues(facts),
       metrics(facts),
-      alerts(facts),
+      alerts(facts, period),
       silenced(facts),
       unannotated(facts),
       changes(facts),
@@ -64,16 +64,15 @@ export function composeReport(facts: ReportFacts, period: ReportPeriod): Report 
   };
 }
 
-/** One sentence: whether all is quiet, and what counts most. */
-function headlineOf({ totals, incidents, projects }: ReportFacts, actions: readonly ReportAction[]): string {
-  const uptime = uptimeOf(totals.now);
-  const ran = uptime === null
-    ? `${counted(totals.jobs, "job")}, no run is known`
-    : `${counted(totals.jobs, "job")} in ${counted(projects.count, "project")}, ${formatShare(uptime)} of ${
-      counted(totals.now.runs + totals.now.missed, "run")
-    } succeeded`;
+/** One sentence: whether all is quiet, and what counts most. What nobody looked at is not quiet. */
+function headlineOf(facts: ReportFacts, actions: readonly ReportAction[], period: ReportPeriod): string {
+  const { incidents, watch } = facts;
+  const ran = runsInWords(facts);
   const grave = actions.filter(({ severity }) => severity === "critical" || severity === "important").length;
   if (grave === 0 && incidents.open === 0) {
+    if (watch.firstLookAt === null || watch.firstLookAt >= endOf(period)) {
+      return `Nobody looked in that time; what was read afterwards: ${ran}.`;
+    }
     const later = actions.length === 0
       ? ""
       : `; ${counted(actions.length, "thing")} to do when there is time`;
@@ -83,14 +82,27 @@ function headlineOf({ totals, incidents, projects }: ReportFacts, actions: reado
   return `${counted(grave, "thing needs", "things need")} attention, ${open}: ${ran}.`;
 }
 
+function runsInWords({ totals: { jobs, unknown, now }, projects }: ReportFacts): string {
+  const uptime = uptimeOf(now);
+  const judged = now.successes + now.failures + now.missed;
+  return [
+    ...uptime === null ? [counted(jobs, "job"), "no run is known"] : [
+      `${counted(jobs, "job")} in ${counted(projects.count, "project")}`,
+      `${formatShare(uptime)} of ${counted(judged, "run")} succeeded`,
+    ],
+    ...unknown === 0 ? [] : [`${counted(unknown, "job is", "jobs are")} unknown`],
+  ].join(", ");
+}
+
 // --- the sections ---
 
 const NUMBER = { align: "right" } as const;
 
-function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeriod): ReportSection {
+function numbers({ totals, incidents, monitor, watch }: ReportFacts, period: ReportPeriod): ReportSection {
   const { now, before } = totals;
   const known = before.runs + before.missed > 0;
   const past = (value: number) => known ? value : null;
+  const told = (value: number) => lookedBefore(watch, period) ? value : null;
   const row = (
     name: string,
     value: ReportCell,
@@ -107,11 +119,15 @@ function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeri
     ...now.unknown > 0
       ? [row("Ended nobody knows how", plain(now.unknown), apart(now.unknown, past(before.unknown), "more"))]
       : [],
-    row("Incidents opened", plain(incidents.opened), apart(incidents.opened, incidents.openedBefore, "more")),
+    row(
+      "Incidents opened",
+      plain(incidents.opened),
+      apart(incidents.opened, told(incidents.openedBefore), "more"),
+    ),
     row(
       "Incidents closed",
       plain(incidents.closed),
-      apart(incidents.closed, incidents.closedBefore, "neither"),
+      apart(incidents.closed, told(incidents.closedBefore), "neither"),
     ),
     row("Incidents open now", badCount(incidents.open), { text: "" }),
     ...incidents.noticeMs === null ? [] : [row(
@@ -131,9 +147,12 @@ function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeri
     )],
     row("Jobs now", { text: jobsInWords(totals) }, { text: "" }),
     row("Checks", {
-      text: monitor.incompleteChecks === 0
-        ? counted(monitor.checks, "check")
-        : `${counted(monitor.checks, "check")}, ${monitor.incompleteChecks} could not see everything`,
+      text: [
+        counted(monitor.checks, "check"),
+        ...monitor.incompleteChecks === 0 ? [] : [`${monitor.incompleteChecks} could not see everything`],
+        ...watch.unwatchedMs === 0 ? [] : [`none for ${formatDuration(watch.unwatchedMs)}`],
+      ].join(", "),
+      ...watch.unwatchedMs === 0 ? {} : { tone: "bad" },
     }, { text: "" }),
   ];
   return {
@@ -145,6 +164,11 @@ function numbers({ totals, incidents, monitor }: ReportFacts, period: ReportPeri
     rows,
     count: rows.length,
   };
+}
+
+/** Whether anybody looked in the time that is compared with: without, none is not few. */
+function lookedBefore({ firstLookAt }: ReportFacts["watch"], period: ReportPeriod): boolean {
+  return firstLookAt !== null && firstLookAt < endOfBefore(period);
 }
 
 /** Of a share of which more is worse. */
@@ -390,10 +414,11 @@ const METRIC_COLUMNS = [
 ] as const;
 
 function metricRow(metric: ReportMetric): ReportCell[] {
-  const { value, average, averageBefore, most, unit, severity } = metric;
+  const { value, average, averageBefore, most, unit, stale } = metric;
+  const severity = stale ? "unknown" : metric.severity;
   return [
     { text: metricName(metric) },
-    { text: metricNumber(value, unit) },
+    { text: stale ? "" : metricNumber(value, unit) },
     { text: metricNumber(average, unit) },
     { text: metricNumber(averageBefore, unit) },
     shareApart(average, averageBefore),
@@ -408,14 +433,15 @@ function metricName({ name, labels, project }: ReportMetric): string {
   return `${safeName(seriesName(name, labels))} of ${safeName(project)}`;
 }
 
-function alerts({ alerts }: ReportFacts): ReportSection {
+function alerts({ alerts, watch }: ReportFacts, period: ReportPeriod): ReportSection {
+  const sentBefore = lookedBefore(watch, period) ? alerts.sentBefore : null;
   const row = (name: string, value: number, change: ReportCell = { text: "" }, bad = false): ReportCell[] => [
     { text: name },
     bad ? badCount(value) : { text: value.toLocaleString("en-US") },
     change,
   ];
   const rows = [
-    row("sent", alerts.sent, apart(alerts.sent, alerts.sentBefore, "neither")),
+    row("sent", alerts.sent, apart(alerts.sent, sentBefore, "neither")),
     ...alerts.channels.map(({ name, channel, sent }) =>
       row(`through ${safeName(name ?? channel ?? "a row that is gone")}`, sent)
     ),

@@ -2,6 +2,8 @@
 import type { ReportAction, ReportFacts, ReportPeriod } from "../domain/report.ts";
 import type { Severity } from "../domain/job.ts";
 import type { ErrorGroup } from "./fingerprint.ts";
+import { seriesName } from "./metric_text.ts";
+import { endOf, periodInWords } from "./report_period.ts";
 import { counted, formatShare, jobName, lasting, safeName, safeText, uptimeOf } from "./report_words.ts";
 import { SEVERITY_ORDER } from "./routing.ts";
 import { formatDuration, formatUtc } from "./text.ts";
@@ -30,10 +32,12 @@ export function reportActions(
 ): ReportAction[] {
   const actions = [
     ...watching(facts),
+    ...unwatched(facts, period),
     ...unreadable(facts),
     ...telling(facts),
     ...openIncidents(facts),
     ...unreliable(facts),
+    ...uncollected(facts),
     ...metrics(facts),
     ...newErrors(errors, period),
     ...slowing(facts),
@@ -74,6 +78,28 @@ function watching({ at, monitor, totals, projects }: ReportFacts): ReportAction[
   return [];
 }
 
+/** Whether anybody looked in the time that it tells of. */
+function unwatched({ watch, projects }: ReportFacts, period: ReportPeriod): ReportAction[] {
+  const { firstLookAt, unwatchedMs, longestMs, longestFrom } = watch;
+  if (projects.count === 0 || firstLookAt === null) return [];
+  if (firstLookAt >= endOf(period)) {
+    return [{
+      severity: "low",
+      text: `Nobody looked before ${formatUtc(new Date(firstLookAt))}: of ${
+        periodInWords(period)
+      } only what pg_cron still had is known`,
+    }];
+  }
+  if (unwatchedMs === 0 || longestFrom === null) return [];
+  const longest = unwatchedMs > longestMs ? `, ${formatDuration(longestMs)} of it at a stretch` : "";
+  return [{
+    severity: "important",
+    text: `Nobody looked for ${formatDuration(unwatchedMs)}${longest} from ${
+      formatUtc(new Date(longestFrom))
+    }: what ran then was read afterwards, what went wrong was told late. Find out why: deno task monitor doctor`,
+  }];
+}
+
 function unreadable({ projects }: ReportFacts): ReportAction[] {
   return projects.rows.filter(({ status }) => status === "error").slice(0, OF_A_KIND).map((
     { name, error },
@@ -104,8 +130,21 @@ function telling({ monitor, alerts }: ReportFacts): ReportAction[] {
   return actions;
 }
 
-function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
-  const shown = incidents.openRows.slice(0, OF_A_KIND).map((incident): ReportAction => {
+/** What open incidents are about: nothing is to be told twice. */
+function subjectsOf(rows: ReportFacts["incidents"]["openRows"]): Set<string> {
+  return new Set(rows.map(({ project, subject }) => keyOf(project, subject)));
+}
+
+/** The same for the labels of a series in any order: the database keeps them in its own. */
+function keyOf(project: string, subject: string): string {
+  return JSON.stringify([project, ...subject.split(/[ ,()]+/).sort()]);
+}
+
+function openIncidents({ at, incidents, projects }: ReportFacts): ReportAction[] {
+  // why a project cannot be read is told once
+  const told = new Set(projects.rows.filter(({ status }) => status === "error").map(({ error }) => error));
+  const rows = incidents.openRows.filter(({ summary }) => !told.has(summary));
+  const shown = rows.slice(0, OF_A_KIND).map((incident): ReportAction => {
     const { subject, project, code, owner, acknowledgedBy, openedAt } = incident;
     const who = acknowledgedBy !== null
       ? `${safeName(acknowledgedBy)} is on it`
@@ -114,14 +153,14 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
       : `ask ${safeName(owner)}`;
     return {
       severity: incident.severity,
-      text: `${code.toUpperCase()}: ${jobName({ project, name: subject })} for ${
+      text: `${code.replaceAll("_", " ").toUpperCase()}: ${jobName({ project, name: subject })} for ${
         formatDuration(at - openedAt)
       } (${who}): ${safeText(incident.summary)}`,
     };
   });
-  const rest = incidents.open - shown.length;
+  const rest = incidents.open - shown.length - (incidents.openRows.length - rows.length);
   if (rest <= 0 || shown.length === 0) return shown;
-  const severity: Severity = incidents.openRows[shown.length]?.severity ?? "low";
+  const severity: Severity = rows[shown.length]?.severity ?? "low";
   return [...shown, {
     severity,
     text: `${counted(rest, "further open incident")}: deno task monitor incidents`,
@@ -130,11 +169,11 @@ function openIncidents({ at, incidents }: ReportFacts): ReportAction[] {
 
 /** Jobs that fail again and again; those with an open incident are told by that. */
 function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
-  const told = new Set(incidents.openRows.map(({ project, subject }) => JSON.stringify([project, subject])));
+  const told = subjectsOf(incidents.openRows);
   return troubled.rows.flatMap((job): ReportAction[] => {
     const uptime = uptimeOf(job.now);
     if (!job.here || uptime === null || uptime >= UNRELIABLE) return [];
-    if (told.has(JSON.stringify([job.project, job.name]))) return [];
+    if (told.has(keyOf(job.project, job.name))) return [];
     const owner = job.owner === null ? "" : ` (${safeName(job.owner)})`;
     const lost = [
       ...job.now.failures > 0 ? [counted(job.now.failures, "failure")] : [],
@@ -149,11 +188,24 @@ function unreliable({ troubled, incidents }: ReportFacts): ReportAction[] {
   }).slice(0, OF_A_KIND);
 }
 
-function metrics({ metrics: { rows, failing } }: ReportFacts): ReportAction[] {
-  const alarms = rows.flatMap(({ alarm, name, project, summary }): ReportAction[] =>
-    alarm === "none" ? [] : [{
+/** Where every number is old, nobody collects them any more. */
+function uncollected({ metrics: { rows } }: ReportFacts): ReportAction[] {
+  if (rows.length === 0 || rows.some(({ stale }) => !stale)) return [];
+  const last = Math.max(...rows.map(({ readAt }) => readAt));
+  return [{
+    severity: "important",
+    text: `No metric has been read since ${formatUtc(new Date(last))}: run deno task monitor doctor`,
+  }];
+}
+
+/** Metrics past their thresholds; those with an open incident are told by that. */
+function metrics(facts: ReportFacts): ReportAction[] {
+  const { rows, failing } = facts.metrics;
+  const told = subjectsOf(facts.incidents.openRows);
+  const alarms = rows.flatMap(({ alarm, name, labels, project, summary }): ReportAction[] =>
+    alarm === "none" || told.has(keyOf(project, seriesName(name, labels))) ? [] : [{
       severity: alarm === "critical" ? "critical" : "important",
-      text: `${safeName(name)} of ${safeName(project)} is ${
+      text: `${safeName(seriesName(name, labels))} of ${safeName(project)} is ${
         alarm === "critical" ? "critical" : "a warning"
       }: ${safeText(summary ?? "")}`,
     }]

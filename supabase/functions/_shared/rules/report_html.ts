@@ -4,7 +4,7 @@
  */
 import type { Report, ReportCell, ReportSection, Tone } from "../domain/report.ts";
 import { barText } from "./report_words.ts";
-import { footerOf, moreLine, type ReportCuts, reportText } from "./report_text.ts";
+import { cutsOf, footerOf, moreLine, type ReportCuts, reportText } from "./report_text.ts";
 import { cut, oneLine } from "./text.ts";
 
 /** A mail without its addresses. */
@@ -20,6 +20,8 @@ const TEXT_LIMIT = 60_000;
 const SUBJECT_LIMIT = 200;
 /** Characters of a value that stays on one line. */
 const NEVER_BROKEN = 20;
+/** From so many columns on, those of numbers leave names too little to be read. */
+const MANY_COLUMNS = 6;
 /** From all that is known to what fits whatever the names are. */
 const CUTS: readonly ReportCuts[] = [
   { rows: 12, actions: 15, cell: 200 },
@@ -129,12 +131,14 @@ function inner(rows: readonly string[], style: string): string {
   }\n</table></td></tr>`;
 }
 
-function sectionRows(report: Report, section: ReportSection, cuts: ReportCuts): string[] {
+function sectionRows(report: Report, section: ReportSection, allCuts: ReportCuts): string[] {
+  const cuts = cutsOf(section, allCuts);
   const titled = section.columns.some(({ title }) => title !== "");
+  const wide = section.columns.length >= MANY_COLUMNS;
   const head = section.columns.map(({ title, align }, index) =>
-    `<td${align === "right" ? ' align="right"' : ""} style="padding:2px 0 2px ${
-      index === 0 ? 0 : 10
-    }px;font-size:11px;color:#667085">${escape(title)}</td>`
+    `<td${align === "right" ? ' align="right"' : ""}${
+      wide && index === 0 ? ' width="30%"' : ""
+    } style="padding:2px 0 2px ${index === 0 ? 0 : 10}px;font-size:11px;color:#667085">${escape(title)}</td>`
   );
   const rows = [
     ...titled ? [`<tr>${head.join("")}</tr>`] : [],

@@ -14,7 +14,7 @@ export function reportMessage(report: Report): Message {
     severity: report.severity,
     title: report.title,
     cause: report.headline,
-    fields: [actionField(report), ...report.sections.map((section) => sectionField(report, section))],
+    fields: [...actionFields(report), ...report.sections.map((section) => sectionField(report, section))],
     excerpt: null,
     strip: null,
     links: [],
@@ -24,12 +24,16 @@ export function reportMessage(report: Report): Message {
   };
 }
 
-function actionField(report: Report): MessageField {
-  for (let actions = CUTS.actions; actions > 1; actions--) {
-    const value = actionLines(report, { ...CUTS, actions }).join("\n");
-    if (value.length <= FIELD_LIMIT) return { label: "What to do", value };
+/** Over as many fields as they need: what to do is what the report is for. */
+function actionFields(report: Report): MessageField[] {
+  const [first = "", ...rest] = actionLines(report, CUTS);
+  const values = [first];
+  for (const line of rest) {
+    const longer = `${values.at(-1)}\n${line}`;
+    if (longer.length <= FIELD_LIMIT) values.splice(-1, 1, longer);
+    else values.push(line);
   }
-  return { label: "What to do", value: actionLines(report, { ...CUTS, actions: 1 }).join("\n") };
+  return values.map((value, index) => ({ label: index === 0 ? "What to do" : "Then", value }));
 }
 
 function sectionField(report: Report, section: ReportSection): MessageField {

@@ -24,6 +24,16 @@ function periodOf(kind: ReportKind, from: number, days: number): ReportPeriod {
   };
 }
 
+/** When it ended, epoch milliseconds. */
+export function endOf({ to }: Pick<ReportPeriod, "to">): number {
+  return Date.parse(`${to}T00:00:00Z`) + DAY;
+}
+
+/** When the days that it compares with ended, epoch milliseconds. */
+export function endOfBefore({ before, days }: Pick<ReportPeriod, "before" | "days">): number {
+  return Date.parse(`${before}T00:00:00Z`) + days * DAY;
+}
+
 function dayOf(instant: number): string {
   return new Date(instant).toISOString().slice(0, 10);
 }

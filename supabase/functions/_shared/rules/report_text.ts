@@ -21,14 +21,19 @@ export function reportText(report: Report, cuts: ReportCuts): string {
     ...report.sections.map((section) =>
       [
         section.title,
-        ...sectionLines(section, cuts).map((line) => `- ${line}`),
-        ...moreLine(report, section, cuts),
+        ...sectionLines(section, cutsOf(section, cuts)).map((line) => `- ${line}`),
+        ...moreLine(report, section, cutsOf(section, cuts)),
       ]
         .join("\n")
     ),
     footerOf(report),
   ];
   return parts.join("\n\n");
+}
+
+/** The numbers of a mail belong together, and are few and short: all of them or none. */
+export function cutsOf({ title, rows }: ReportSection, cuts: ReportCuts): ReportCuts {
+  return title === "Numbers" ? { ...cuts, rows: rows.length } : cuts;
 }
 
 /** Where it comes from and what shows all of it. */
@@ -67,7 +72,9 @@ function lineOf(
   const rest = cells.flatMap(({ text, bar }, index) => {
     const { before, after } = columns[index + 1] ?? {};
     if (text === "") return [];
-    const shown = [before, bar === undefined ? undefined : barText(bar), cut(text, limit), after];
+    // 1 run, 2 runs
+    const unit = text === "1" ? after?.replace(/s$/, "") : after;
+    const shown = [before, bar === undefined ? undefined : barText(bar), cut(text, limit), unit];
     return [shown.filter((word) => word !== undefined).join(" ")];
   });
   const first = cut(name?.text ?? "", limit);

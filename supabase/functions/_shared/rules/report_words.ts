@@ -18,9 +18,9 @@ export function safeText(text: string): string {
   return cut(oneLine(redact(text.slice(0, 2_000))), MESSAGE_LIMIT);
 }
 
-/** `sync_leads in smoothed`. */
+/** `sync_leads in smoothed`; of a project itself, its name. */
 export function jobName({ project, name }: { project: string; name: string }): string {
-  return `${safeName(name)} in ${safeName(project)}`;
+  return name === project ? safeName(project) : `${safeName(name)} in ${safeName(project)}`;
 }
 
 /** Of the runs that were due and whose end is known, the part that succeeded: 0 to 1, or `null`. */
@@ -38,7 +38,7 @@ export function formatShare(share: number): string {
 
 /** A share of successes with its bar. */
 export function shareCell(share: number | null): ReportCell {
-  if (share === null) return { text: "nothing known" };
+  if (share === null) return { text: "unknown" };
   return { text: formatShare(share), bar: share, tone: shareTone(share) };
 }
 
@@ -84,7 +84,8 @@ function signed(value: number): string {
 }
 
 function signedPercent(share: number): string {
-  const percent = Math.round(share * 100);
+  // not -0
+  const percent = Math.round(share * 100) || 0;
   return `${percent > 0 ? "+" : ""}${formatNumber(percent)} %`;
 }
 

@@ -4,7 +4,7 @@
  * Sources: Sentry's developer documentation ("Envelopes", "Event Payloads", "Check-Ins"), Relay's cron endpoint.
  */
 import { cut, oneLine } from "./text.ts";
-import { redact } from "./redact.ts";
+import { redact, secretParts } from "./redact.ts";
 
 /** Where a DSN leads. `https://<key>@<host>/<project>`, with a path before the project where Sentry has one. */
 export interface SentryPlace {
@@ -89,7 +89,9 @@ const EXTRA_LIMIT = 4_000;
  * @param secrets What must not be in it, besides what looks like a secret.
  */
 export function failureEnvelope(failure: Failure, secrets: readonly string[]): string {
-  const scrub = (text: string, limit: number) => cut(redact(text, secrets), limit);
+  // an error may hold a password without the URL that it is of
+  const known = secrets.flatMap(secretParts);
+  const scrub = (text: string, limit: number) => cut(redact(text, known), limit);
   const { functionName, code, event, serverName, release } = failure;
   const payload = JSON.stringify({
     event_id: failure.eventId,

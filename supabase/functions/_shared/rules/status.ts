@@ -100,8 +100,13 @@ function problemsOf(view: StatusView): string[] {
     if (limit === undefined || (completeAt !== null && view.at - completeAt <= limit)) continue;
     problems.push(`${name} has not been complete for ${Math.round(limit / 60_000)} minutes`);
   }
-  if (view.outbox.unroutable > 0) problems.push(`${view.outbox.unroutable} alerts have nowhere to go`);
-  if (view.deadChannels > 0) problems.push(`${view.deadChannels} channels are dead`);
+  const { outbox: { unroutable }, deadChannels } = view;
+  if (unroutable > 0) {
+    problems.push(`${unroutable} ${unroutable === 1 ? "alert has" : "alerts have"} nowhere to go`);
+  }
+  if (deadChannels > 0) {
+    problems.push(`${deadChannels} ${deadChannels === 1 ? "channel is" : "channels are"} dead`);
+  }
   return problems;
 }
 

@@ -5,7 +5,7 @@
  * Source: OpenTelemetry Protocol 1.x, "OTLP/HTTP" with JSON: ids in hexadecimal, 64-bit numbers as text, enums as numbers.
  */
 import type { ExportedIncident, ExportedRun } from "../domain/export.ts";
-import { redact } from "./redact.ts";
+import { redact, secretParts } from "./redact.ts";
 
 type Attribute = { key: string; value: { stringValue: string } | { intValue: string } };
 
@@ -55,9 +55,10 @@ export function tracesBody(
   incidents: readonly ExportedIncident[],
   secrets: readonly string[],
 ): object {
+  const known = secrets.flatMap(secretParts);
   const spans = [
-    ...runs.map((run) => ({ project: run.project, span: spanOfRun(run, secrets) })),
-    ...incidents.map((incident) => ({ project: incident.project, span: spanOfIncident(incident, secrets) })),
+    ...runs.map((run) => ({ project: run.project, span: spanOfRun(run, known) })),
+    ...incidents.map((incident) => ({ project: incident.project, span: spanOfIncident(incident, known) })),
   ];
   const projects = [...new Set(spans.map(({ project }) => project))];
   return {

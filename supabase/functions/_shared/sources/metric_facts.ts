@@ -26,6 +26,9 @@ export const DEFAULT_METRIC_LIMITS: MetricLimits = {
   labelCharacters: 200,
 };
 
+/** Larger ones are no measurement, and an average squares them: Postgres would refuse it for every metric of a report. */
+const LARGEST = 1e100;
+
 /** int8, int2, int4, oid, float4, float8, numeric. */
 const NUMBER_TYPES: ReadonlySet<number> = new Set([20, 21, 23, 26, 700, 701, 1700]);
 
@@ -135,6 +138,8 @@ function rowsFault(rows: readonly MetricRow[], labelled: boolean): string | null
   if (!labelled && rows.length > 1) return "it answers more than one row, without a label to tell them apart";
   const odd = rows.find(({ value }) => value !== null && !Number.isFinite(value));
   if (odd !== undefined) return `it answers ${odd.value}, which is no number`;
+  const huge = rows.find(({ value }) => value !== null && Math.abs(value) > LARGEST);
+  if (huge !== undefined) return `it answers ${huge.value}; numbers may be as large as ${LARGEST}`;
   const seen = new Set<string>();
   for (const { labels } of rows) {
     const key = JSON.stringify(labels);

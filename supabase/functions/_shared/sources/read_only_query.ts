@@ -67,8 +67,8 @@ async function ask(sql: postgres.Sql, query: string, terms: QueryTerms): Promise
 
 /** The same query with its texts cut, before they fill our memory. */
 function bounded(query: string, columns: readonly QueryColumn[], text: QueryTerms["text"]): string {
-  if (text === undefined) return query;
-  const cut = new Set(text.columns(columns));
+  const cut = new Set(text?.columns(columns));
+  if (text === undefined || cut.size === 0) return query;
   const names = columns.map((_, index) => `c${index}`);
   const picked = names.map((name, index) =>
     cut.has(index) ? `pg_catalog.left(${name}::text, ${text.characters})` : name
