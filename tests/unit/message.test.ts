@@ -181,6 +181,11 @@ Deno.test("an alert quotes the error, redacted, and not when the cause has it al
   const lowerCase = compose("opened", [incident({ summary, detail: { errorMessage: summary } })]);
   assert.equal(lowerCase.cause, "The call got 404 from app.example/refresh-prices.");
   assert.equal(lowerCase.excerpt, null);
+  const secret = incident({
+    summary: "the last run failed: no way to postgres://app:***@db/x",
+    detail: { errorMessage: "no way to postgres://app:hunter2@db/x" },
+  });
+  assert.equal(compose("opened", [secret]).excerpt, null);
 });
 
 Deno.test("an excerpt keeps no more than 100,000 characters", () => {

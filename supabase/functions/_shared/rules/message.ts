@@ -18,6 +18,8 @@ const NAMES_LIMIT = 300;
 const EXCERPT_LIMIT = 100_000;
 /** Characters of it in the plain twin. */
 const PLAIN_EXCERPT_LIMIT = 2_000;
+/** Characters of an error that a cause may hold all of. */
+const LONGEST_IN_CAUSE = 1_000;
 const STRIP_RUNS = 10;
 const ORIGIN = "Supabase Job Monitor";
 /** Where every incident stands, for messages that have no room for all. */
@@ -368,9 +370,10 @@ function excerptOf(event: DeliveryEvent, incident: Incident): string | null {
   return event === "resolved" || text === "" ? null : text;
 }
 
-/** Whether a cause says all of an excerpt; it begins with a capital where the error does not. */
+/** Whether a cause says all of an excerpt; which begins with a capital and holds no secret. */
 function holds(cause: string, excerpt: string): boolean {
-  return cause.toLowerCase().includes(oneLine(excerpt).toLowerCase());
+  if (excerpt.length > LONGEST_IN_CAUSE) return false;
+  return redact(cause).toLowerCase().includes(redact(oneLine(excerpt)).toLowerCase());
 }
 
 function stripOf(runs: readonly RecentRun[]): string | null {
