@@ -60,7 +60,7 @@ import {
   writeSilence,
 } from "./monitor/silences.ts";
 import { whoActs } from "./monitor/who.ts";
-import { type Replay, replay, type Thresholds } from "./replay.ts";
+import { type FailedReplay, type Replay, replay, type Thresholds } from "./replay.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
@@ -459,25 +459,32 @@ export class MonitoringAPI implements AsyncDisposable {
    * What the rules would have told over the history that exists, job by job, so that thresholds can be chosen from
    * evidence. Reads a project's own history where its URL is known here, else the hub's log.
    *
-   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where its history cannot be read.
+   * Where several are replayed, one whose history cannot be read is told as such beside the others.
+   *
+   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where the history of the only one cannot be
+   * read.
    */
-  async replay(options: { project?: string | undefined } & Thresholds & { days: number }): Promise<Replay[]> {
+  async replay(
+    options: { project?: string | undefined } & Thresholds & { days: number },
+  ): Promise<(Replay | FailedReplay)[]> {
     const { project, ...thresholds } = options;
     if (project !== undefined) await this.#expectProject(project);
     const names = project === undefined ? (await this.listProjects()).map(({ name }) => name) : [project];
     const { caCert, projectUrls = {} } = this.#connection;
     const hub = openHubDatabase(this.#connection);
     try {
-      const replays: Replay[] = [];
+      const replays: (Replay | FailedReplay)[] = [];
       for (const name of names) {
         const databaseUrl = projectUrls[name];
         const place = { project: name, hub, caCert, ...(databaseUrl === undefined ? {} : { databaseUrl }) };
-        replays.push(await replay({ ...place, ...thresholds }));
+        replays.push(await replay({ ...place, ...thresholds }).catch((error) => failedReplay(name, error)));
+      }
+      const [only] = replays;
+      if (project !== undefined && only !== undefined && "error" in only) {
+        const { code, message } = only.error;
+        throw new MonitorError(code === "not_found" ? "not_found" : "unreachable", message);
       }
       return replays;
-    } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      throw new MonitorError(error.code === "not_found" ? "not_found" : "unreachable", error.message);
     } finally {
       await hub.end({ timeout: 2 }).catch(() => {});
     }
@@ -596,6 +603,12 @@ export class MonitoringAPI implements AsyncDisposable {
       hints: candidates.length === 0 ? [`See them all with jobs --project ${project} --all`] : [],
     });
   }
+}
+
+/** The others are replayed all the same. */
+function failedReplay(project: string, error: unknown): FailedReplay {
+  if (!(error instanceof AppError)) throw error;
+  return { project, error: { code: error.code, message: error.message } };
 }
 
 function unknownChannel(channel: string, rows: readonly AlertChannel[]): MonitorError {

@@ -4,6 +4,7 @@ import { type Annotations, annotations, type JobChoice } from "../../scripts/mon
 import { jsonText } from "../../scripts/monitor/context.ts";
 import { MonitorError } from "../../scripts/monitor/errors.ts";
 import type { Project } from "../../scripts/monitor/hub_tables.ts";
+import type { Replay } from "../../scripts/replay.ts";
 import { NOON } from "../support/facts.ts";
 import { runWith, shownJob } from "../support/monitor_world.ts";
 
@@ -497,4 +498,22 @@ Deno.test("alert test is exit code 2 when the channel does not take it", async (
   });
   assert.equal(bad.code, 2);
   assert.match(bad.stderr, /did not take the test alert: Unknown Webhook/);
+});
+
+Deno.test("replay tells each project, also one that could not be read, and ends with 2 then", async () => {
+  const smoothed: Replay = {
+    ...{ project: "smoothed", source: "cron.job_run_details", shortened: false, checks: 96 },
+    ...{ since: new Date(NOON - 86_400_000).toISOString(), until: new Date(NOON).toISOString() },
+    incidents: [],
+    jobs: [],
+  };
+  const error = { code: "unreachable", message: 'Cannot connect to project "scraping": connection refused' };
+  const both = () => Promise.resolve([{ project: "scraping", error }, smoothed]);
+  const { code, stdout } = await runWith(["replay", "--days", "1"], { replay: both });
+  assert.equal(code, 2);
+  assert.match(
+    stdout,
+    /^scraping {2}✗ Cannot connect to project "scraping": connection refused\n\nsmoothed {2}0 alerts/,
+  );
+  assert.equal((await runWith(["replay"], { replay: () => Promise.resolve([smoothed]) })).code, 0);
 });
