@@ -40,7 +40,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** One line a project, then what changed, then the sum. */
-export function* auditLines({ stdout }: Pick<Context, "stdout">, report: AuditReport): Generator<string> {
+function* auditLines({ stdout }: Context, report: AuditReport): Generator<string> {
   const { paint } = stdout;
   yield* tableLines(
     stdout,
