@@ -28,8 +28,10 @@ import { closestNames } from "./monitor/closest_names.ts";
 import {
   type Connection,
   type ConnectionOrigin,
+  type ConnectionReport,
   findConnection,
   type FindOptions,
+  type Reachability,
 } from "./monitor/connection.ts";
 import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
@@ -93,6 +95,7 @@ export type {
   CollectionAnswer,
   Connection,
   ConnectionOrigin,
+  ConnectionReport,
   DeliveryAnswer,
   DoctorReport,
   EndedSilence,
@@ -116,6 +119,7 @@ export type {
   NewHeartbeat,
   Project,
   ProjectAudit,
+  Reachability,
   ReportAnswer,
   SilenceFilter,
   SilenceRequest,
@@ -123,25 +127,6 @@ export type {
 
 /** Who calls, as `check_runs.source` keeps it. */
 const SOURCE = "monitor";
-
-/** Whether one half of a connection works. */
-export interface Reachability {
-  ok: boolean;
-  /** Where it is, without user, password or key. */
-  where: string;
-  /** Until it answered, or until it was given up. */
-  took_ms: number;
-  error: { code: string; message: string; hints: readonly string[] } | null;
-}
-
-/** What {@link MonitoringAPI.testConnection} found. */
-export interface ConnectionReport {
-  /** Both halves work. */
-  ok: boolean;
-  origin: ConnectionOrigin;
-  functions: Reachability;
-  hub: Reachability;
-}
 
 /** What the log holds. */
 export interface JobHistory {
