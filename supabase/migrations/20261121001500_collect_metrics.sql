@@ -391,10 +391,14 @@ group by 1 order by count(*) desc limit 50$q$),
 from public.ai_action_ledger where created_at >= now() - interval '1 hour'
 group by 1, 2 order by 3 desc limit 100$q$),
   ('ai_errors_by_message_hourly', false, 'errors', 15, 'public.ai_action_ledger',
-   'The ten errors that AI actions of the last hour met most often.',
-   $q$select coalesce(action, 'none') as action, coalesce(left(error_message, 120), 'none') as error, count(*)
+   'The ten errors that AI actions of the last hour met most often, numbers and quoted values folded.',
+   $q$select coalesce(action, 'none') as action, coalesce(left(
+         regexp_replace(
+           regexp_replace(left(error_message, 400), '"[^"]*"|''[^'']*''', '<value>', 'g'),
+           '\m[0-9a-f]*[0-9][0-9a-f-]*\M|[0-9]+', '<n>', 'g'), 120), 'none') as error,
+       count(*)
 from public.ai_action_ledger where created_at >= now() - interval '1 hour' and status <> 'success'
-group by 1, 2 order by 3 desc limit 10$q$),
+group by 1, 2 order by 3 desc, 1, 2 limit 10$q$),
   ('ai_response_time_by_bucket', false, 'actions', 5, 'public.ai_action_ledger',
    'AI actions of the last 5 minutes by response time; latency_bucket is the longest of its bucket in milliseconds.',
    $q$select b.upper as latency_bucket, count(l.duration_ms)

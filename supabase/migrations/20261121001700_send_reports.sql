@@ -188,11 +188,55 @@ set search_path = ''
 as $$
   select regexp_replace(
     regexp_replace(left(coalesce(p_message, ''), 400),
-      '\m[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\M|"[^"\n]{0,200}"|''[^''\n]{0,200}''', '?', 'g'),
+      -- an apostrophe within a word opens no quotation
+      '\m[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\M|"[^"\n]{0,200}"|(?<![[:alnum:]])''[^''\n]{0,200}''', '?', 'g'),
     '[0-9]+', '0', 'g')
 $$;
 comment on function monitoring.fold_error(text) is
   'The beginning of an error with ids, quoted values and numbers folded, so that there are few to read. Which errors are the same is decided by rules/fingerprint.ts.';
+
+-- folded once, when it is logged: a report must come on the worst day too, with failures by the hundred thousand
+alter table public.job_health_log
+  add column folded_error text generated always as (
+    case when status = 'failed' then monitoring.fold_error(error_message) end
+  ) stored;
+comment on column public.job_health_log.folded_error is 'error_message of a failure with ids, quoted values and numbers folded; reports group by it.';
+
+create function monitoring.unwatched(p_since timestamptz, p_until timestamptz) returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+  with looks as (
+    select began_at as at from public.check_runs
+    where function_name = 'check-job-health' and status in ('complete', 'partial')
+      and began_at >= p_since and began_at < p_until
+    union all
+    select max(began_at) from public.check_runs
+    where function_name = 'check-job-health' and status in ('complete', 'partial') and began_at < p_since
+    union all
+    select coalesce(min(began_at), now()) from public.check_runs
+    where function_name = 'check-job-health' and status in ('complete', 'partial') and began_at >= p_until
+  ), gaps as (
+    select at, lead(at) over (order by at) as until from looks where at is not null
+  ), inside as (
+    select greatest(at, p_since) as at, least(until, p_until) - greatest(at, p_since) as lasted
+    from gaps
+    where until - at > interval '1 hour'
+  ), told as (
+    -- of a gap across the border no more than a look's distance is nothing to tell
+    select at, extract(epoch from lasted) * 1000 as ms from inside where lasted > interval '15 minutes'
+  )
+  select jsonb_build_object(
+    'firstLookAt', (
+      select monitoring.epoch_ms(min(began_at)) from public.check_runs
+      where function_name = 'check-job-health' and status in ('complete', 'partial')),
+    'unwatchedMs', coalesce((select sum(ms) from told), 0),
+    'longestMs', coalesce((select max(ms) from told), 0),
+    'longestFrom', (select monitoring.epoch_ms(at) from told order by ms desc, at limit 1))
+$$;
+comment on function monitoring.unwatched(timestamptz, timestamptz) is
+  'For how long check-job-health did not look: of each hour and more between two looks, the part within that time. What was before the first look that is known is not counted: nobody was to look then.';
 
 create function monitoring.report_facts(p_days integer, p_from date, p_before date, p_limit integer) returns jsonb
 language sql
@@ -263,7 +307,7 @@ as $$
   ), failures as materialized (
     select l.project_name, l.job_name,
            -- no more than keeps the groups few: rules/fingerprint.ts decides what is one error
-           monitoring.fold_error(l.error_message) as folded,
+           coalesce(l.folded_error, '') as folded,
            max(left(coalesce(l.error_message, ''), 1000)) as message,
            count(*) filter (where l.at >= l.since) as count,
            count(*) filter (where l.at >= l.before_since and l.at < l.before_until) as before,
@@ -277,32 +321,45 @@ as $$
     order by count desc, before desc, last_at desc
     limit 500
   ), series as materialized (
-    select d.name, d.unit, s.project_name, s.labels, s.series, s.value, s.severity, s.alarm, s.summary
+    select d.name, d.unit, s.project_name, s.labels, s.series, s.value, s.severity, s.alarm, s.summary, s.recorded_at,
+           s.recorded_at < now() - make_interval(mins => 15 + 3 * d.interval_minutes) as stale
     from public.metric_state s
     join public.metric_definitions d on d.id = s.metric_definition_id and d.enabled
     where s.recorded_at > now() - interval '7 days'
     order by array_position('{critical,warning,none}', s.alarm), array_position('{critical,warning,unknown,ok}', s.severity),
              s.series = '' desc, d.name ~ '^(ai_|queue_|dead_letter)' desc, d.name, s.project_name, s.series
     limit least(5 * p_limit, 300)
+  ), numbers as (
+    -- each range by itself, so that only its days are read
+    select m.metric_name, m.project_name, m.labels, m.recorded_at, m.value, true as present
+    from public.system_metrics m
+    where m.recorded_at >= p_from::timestamp at time zone 'UTC'
+      and m.recorded_at < (p_from + p_days)::timestamp at time zone 'UTC'
+      and m.value is not null and m.metric_name in (select name from series)
+    union all
+    select m.metric_name, m.project_name, m.labels, m.recorded_at, m.value, false
+    from public.system_metrics m
+    where m.recorded_at >= p_before::timestamp at time zone 'UTC'
+      and m.recorded_at < (p_before + p_days)::timestamp at time zone 'UTC'
+      and m.value is not null and m.metric_name in (select name from series)
+  ), averaged as materialized (
+    select metric_name, project_name, labels, avg(value) filter (where present) as average,
+           avg(value) filter (where not present) as average_before, max(value) filter (where present) as most
+    from numbers group by 1, 2, 3
   ), hourly as materialized (
-    select r.name, r.project_name, r.labels, m.recorded_at >= span.since as present,
-           date_trunc('hour', m.recorded_at) as hour, avg(m.value) as average, sum(m.value) as total, count(*) as samples,
-           max(m.value) as most
-    from span, series r
-    join public.system_metrics m
-      on m.metric_name = r.name and m.project_name = r.project_name and m.labels = r.labels
-    where m.value is not null
-      and ((m.recorded_at >= span.since and m.recorded_at < span.until)
-        or (m.recorded_at >= span.before_since and m.recorded_at < span.before_until))
-    group by 1, 2, 3, 4, 5
-  ), measured as materialized (
-    select name, project_name, labels,
-           sum(total) filter (where present) / nullif(sum(samples) filter (where present), 0) as average,
-           sum(total) filter (where not present) / nullif(sum(samples) filter (where not present), 0) as average_before,
-           max(most) filter (where present) as most,
-           sum(average) filter (where present) as hours_total,
+    -- what is counted by the hour adds up, and only of costs does anybody want the sum
+    select metric_name, project_name, labels, present, avg(value) as average
+    from numbers where metric_name ~ '(^|_)(cost|tokens)(_|$)'
+    group by 1, 2, 3, 4, date_trunc('hour', recorded_at)
+  ), added as materialized (
+    select metric_name, project_name, labels, sum(average) filter (where present) as hours_total,
            sum(average) filter (where not present) as hours_total_before
     from hourly group by 1, 2, 3
+  ), measured as materialized (
+    select a.metric_name as name, a.project_name, a.labels, a.average, a.average_before, a.most, h.hours_total,
+           h.hours_total_before
+    from averaged a
+    left join added h using (metric_name, project_name, labels)
   ), owed as materialized (
     select d.state, d.last_error, c.id as config_id, coalesce(c.name, c.channel, d.channel) as name, d.channel,
            coalesce(d.sent_at >= span.since and d.sent_at < span.until, false) as sent,
@@ -429,7 +486,7 @@ as $$
       'rows', (
         select coalesce(jsonb_agg(jsonb_build_object(
           'name', r.name, 'project', r.project_name, 'labels', r.labels, 'unit', r.unit, 'value', r.value,
-          'severity', r.severity, 'alarm', r.alarm, 'summary', left(r.summary, 500), 'average', m.average,
+          'severity', r.severity, 'alarm', r.alarm, 'stale', r.stale, 'readAt', monitoring.epoch_ms(r.recorded_at), 'summary', left(r.summary, 500), 'average', m.average,
           'averageBefore', m.average_before, 'most', m.most, 'hoursTotal', m.hours_total,
           'hoursTotalBefore', m.hours_total_before)
           order by array_position('{critical,warning,none}', r.alarm),

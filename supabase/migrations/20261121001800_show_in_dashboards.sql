@@ -77,10 +77,13 @@ create view grafana.metrics as
 comment on view grafana.metrics is 'Every number that was collected.';
 
 create view grafana.latest_metrics as
-  select s.project_name, d.name as metric_name, d.unit, s.labels, s.value, s.severity, s.alarm, s.summary, s.recorded_at
+  select s.project_name, d.name as metric_name, d.unit, s.labels, s.value,
+         case when s.recorded_at < now() - make_interval(mins => 15 + 3 * d.interval_minutes) then 'unknown' else s.severity end
+           as severity,
+         s.alarm, s.summary, s.recorded_at
   from public.metric_state s
   join public.metric_definitions d on d.id = s.metric_definition_id;
-comment on view grafana.latest_metrics is 'The latest number of each series.';
+comment on view grafana.latest_metrics is 'The latest number of each series; unknown where it was not read for three intervals and 15 minutes.';
 
 -- Supabase's default privileges, where they reach new schemas
 revoke all on schema grafana from public;

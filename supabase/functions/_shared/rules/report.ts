@@ -224,7 +224,7 @@ function openIncidents({ at, incidents: { open, openRows } }: ReportFacts): Repo
     }, { title: "who" }],
     rows: openRows.map(({ subject, project, code, severity, openedAt, acknowledgedBy, owner }) => [
       { text: jobName({ project, name: subject }) },
-      { text: safeName(code) },
+      { text: safeName(code.replaceAll("_", " ")) },
       { text: severity, tone: severity === "critical" ? "bad" : "warn" },
       { text: formatDuration(at - openedAt) },
       {
@@ -254,7 +254,7 @@ function closedIncidents({ incidents: { closed, closedRows } }: ReportFacts): Re
       { subject, project, code, severity, noticeMs, lastedMs, resolution, falseAlarm },
     ) => [
       { text: jobName({ project, name: subject }) },
-      { text: safeName(code) },
+      { text: safeName(code.replaceAll("_", " ")) },
       { text: severity },
       { text: lasting(noticeMs) },
       { text: lasting(lastedMs) },
