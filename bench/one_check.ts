@@ -2,13 +2,13 @@
  * One check of every project, in a process of its own, so that its CPU and memory can be told. Reads what the functions
  * read, from the environment; prints `{ "jobs", "cpuMs", "peakMb" }`. With `--idle` it loads everything and checks nothing.
  */
-import process from "node:process";
 import { systemClock } from "../supabase/functions/_shared/clock.ts";
 import { readConfig } from "../supabase/functions/_shared/config.ts";
 import { openHub } from "../supabase/functions/_shared/hub/client.ts";
 import { runCheck } from "../supabase/functions/check-job-health/run.ts";
 import { triggerInput } from "../supabase/functions/_shared/http/trigger.ts";
 import type { Log } from "../supabase/functions/_shared/log.ts";
+import { processUsage } from "./process_usage.ts";
 
 const silent: Log = { info: () => {}, warn: () => {}, error: () => {}, with: () => silent };
 
@@ -27,7 +27,6 @@ async function checkOnce(): Promise<number> {
 }
 
 const jobs = Deno.args.includes("--idle") ? 0 : await checkOnce();
-const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
-const answer = { jobs, cpuMs: (userCPUTime + systemCPUTime) / 1000, peakMb: maxRSS / 1024 };
+const answer = { jobs, ...processUsage() };
 // deno-lint-ignore no-console
 console.log(JSON.stringify(answer));

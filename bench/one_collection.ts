@@ -3,12 +3,12 @@
  * the function reads, from the environment; prints `{ "numbers", "cpuMs", "peakMb", "tookMs" }`. With `--idle` it loads
  * everything and asks nothing.
  */
-import process from "node:process";
 import { systemClock } from "../supabase/functions/_shared/clock.ts";
 import { readConfig } from "../supabase/functions/_shared/config.ts";
 import { openHub } from "../supabase/functions/_shared/hub/client.ts";
 import { metricInput, runCollection } from "../supabase/functions/collect-metrics/run.ts";
 import type { Log } from "../supabase/functions/_shared/log.ts";
+import { processUsage } from "./process_usage.ts";
 
 const silent: Log = { info: () => {}, warn: () => {}, error: () => {}, with: () => silent };
 
@@ -32,7 +32,6 @@ async function collectOnce(): Promise<number> {
 const began = performance.now();
 const numbers = Deno.args.includes("--idle") ? 0 : await collectOnce();
 const tookMs = performance.now() - began;
-const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
-const answer = { numbers, cpuMs: (userCPUTime + systemCPUTime) / 1000, peakMb: maxRSS / 1024, tookMs };
+const answer = { numbers, ...processUsage(), tookMs };
 // deno-lint-ignore no-console
 console.log(JSON.stringify(answer));

@@ -3,12 +3,12 @@
  * environment; prints `{ "sent", "left", "cpuMs", "wallMs", "peakMb" }`. With `--idle` it loads everything and sends
  * nothing; `--without-limit` sends all that is due.
  */
-import process from "node:process";
 import { systemClock } from "../supabase/functions/_shared/clock.ts";
 import { readConfig } from "../supabase/functions/_shared/config.ts";
 import { openHub } from "../supabase/functions/_shared/hub/client.ts";
 import { createLog } from "../supabase/functions/_shared/log.ts";
 import { runSendAlert } from "../supabase/functions/send-alert/run.ts";
+import { processUsage } from "./process_usage.ts";
 
 async function sendOnce(): Promise<{ sent: number; left: number }> {
   const config = readConfig(Deno.env.toObject());
@@ -30,11 +30,9 @@ async function sendOnce(): Promise<{ sent: number; left: number }> {
 
 const began = performance.now();
 const { sent, left } = Deno.args.includes("--idle") ? { sent: 0, left: 0 } : await sendOnce();
-const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
 const answer = {
   ...{ sent, left, wallMs: performance.now() - began },
-  cpuMs: (userCPUTime + systemCPUTime) / 1000,
-  peakMb: maxRSS / 1024,
+  ...processUsage(),
 };
 // deno-lint-ignore no-console
 console.log(`\n${JSON.stringify(answer)}`);

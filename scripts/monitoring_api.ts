@@ -28,8 +28,10 @@ import { closestNames } from "./monitor/closest_names.ts";
 import {
   type Connection,
   type ConnectionOrigin,
+  type ConnectionReport,
   findConnection,
   type FindOptions,
+  type Reachability,
 } from "./monitor/connection.ts";
 import { type DoctorReport, examine } from "./monitor/doctor.ts";
 import { MonitorError } from "./monitor/errors.ts";
@@ -60,7 +62,7 @@ import {
   writeSilence,
 } from "./monitor/silences.ts";
 import { whoActs } from "./monitor/who.ts";
-import { type NotReplayed, type Replay, replay, type Thresholds } from "./replay.ts";
+import { type FailedReplay, type Replay, replay, type Thresholds } from "./replay.ts";
 import { AppError } from "../supabase/functions/_shared/errors.ts";
 import {
   type AlertChannel,
@@ -93,6 +95,7 @@ export type {
   CollectionAnswer,
   Connection,
   ConnectionOrigin,
+  ConnectionReport,
   DeliveryAnswer,
   DoctorReport,
   EndedSilence,
@@ -116,6 +119,7 @@ export type {
   NewHeartbeat,
   Project,
   ProjectAudit,
+  Reachability,
   ReportAnswer,
   SilenceFilter,
   SilenceRequest,
@@ -123,25 +127,6 @@ export type {
 
 /** Who calls, as `check_runs.source` keeps it. */
 const SOURCE = "monitor";
-
-/** Whether one half of a connection works. */
-export interface Reachability {
-  ok: boolean;
-  /** Where it is, without user, password or key. */
-  where: string;
-  /** Until it answered, or until it was given up. */
-  took_ms: number;
-  error: { code: string; message: string; hints: readonly string[] } | null;
-}
-
-/** What {@link MonitoringAPI.testConnection} found. */
-export interface ConnectionReport {
-  /** Both halves work. */
-  ok: boolean;
-  origin: ConnectionOrigin;
-  functions: Reachability;
-  hub: Reachability;
-}
 
 /** What the log holds. */
 export interface JobHistory {
@@ -458,34 +443,29 @@ export class MonitoringAPI implements AsyncDisposable {
   /**
    * What the rules would have told over the history that exists, job by job, so that thresholds can be chosen from
    * evidence. Reads a project's own history where its URL is known here, else the hub's log. Of several projects each
-   * fails alone.
+   * fails alone, and is told as such beside the others.
    *
    * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where no history can be read.
    */
   async replay(
     options: { project?: string | undefined } & Thresholds & { days: number },
-  ): Promise<(Replay | NotReplayed)[]> {
+  ): Promise<(Replay | FailedReplay)[]> {
     const { project, ...thresholds } = options;
     if (project !== undefined) await this.#expectProject(project);
     const names = project === undefined ? (await this.listProjects()).map(({ name }) => name) : [project];
     const { caCert, projectUrls = {} } = this.#connection;
     const hub = openHubDatabase(this.#connection);
     try {
-      const replays: (Replay | NotReplayed)[] = [];
-      let fault: AppError | null = null;
+      const replays: (Replay | FailedReplay)[] = [];
       for (const name of names) {
         const databaseUrl = projectUrls[name];
         const place = { project: name, hub, caCert, ...(databaseUrl === undefined ? {} : { databaseUrl }) };
-        try {
-          replays.push(await replay({ ...place, ...thresholds }));
-        } catch (error) {
-          if (!(error instanceof AppError)) throw error;
-          fault ??= error;
-          replays.push({ project: name, error: error.message });
-        }
+        replays.push(await replay({ ...place, ...thresholds }).catch((error) => failedReplay(name, error)));
       }
-      if (fault !== null && replays.every((one) => "error" in one)) {
-        throw new MonitorError(fault.code === "not_found" ? "not_found" : "unreachable", fault.message);
+      const [first] = replays;
+      if (first !== undefined && "error" in first && replays.every((one) => "error" in one)) {
+        const { code, message } = first.error;
+        throw new MonitorError(code === "not_found" ? "not_found" : "unreachable", message);
       }
       return replays;
     } finally {
@@ -601,8 +581,17 @@ export class MonitoringAPI implements AsyncDisposable {
     const names = (await readJobs(this.#hub, { project, which: "all" })).map((job) => job.job_name);
     if (names.includes(name)) return;
     const candidates = closestNames(name, names);
-    throw new MonitorError("not_found", `No job is called "${name}" in project "${project}"`, { candidates });
+    throw new MonitorError("not_found", `No job is called "${name}" in project "${project}"`, {
+      candidates,
+      hints: candidates.length === 0 ? [`See them all with jobs --project ${project} --all`] : [],
+    });
   }
+}
+
+/** The others are replayed all the same. */
+function failedReplay(project: string, error: unknown): FailedReplay {
+  if (!(error instanceof AppError)) throw error;
+  return { project, error: { code: error.code, message: error.message } };
 }
 
 function unknownChannel(channel: string, rows: readonly AlertChannel[]): MonitorError {

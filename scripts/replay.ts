@@ -28,7 +28,7 @@ export interface Thresholds {
   failureThreshold?: number;
 }
 
-/** What would have been told. Instants are ISO 8601. */
+/** What would have been told. Names are those of the tables; instants are ISO 8601. */
 export interface Replay {
   project: string;
   source: History["source"];
@@ -43,26 +43,26 @@ export interface Replay {
   jobs: ReplayedJob[];
 }
 
-/** A project that cannot be replayed while others are. */
-export interface NotReplayed {
+/** A project whose history could not be read. */
+export interface FailedReplay {
   project: string;
-  error: string;
+  error: { code: string; message: string };
 }
 
 /** One job of a replay. */
 export interface ReplayedJob {
-  jobName: string;
-  jobUser: string;
+  job_name: string;
+  job_user: string;
   schedule: string;
   active: boolean;
   /** From when on it was judged; `null`: its history does not show that it existed. */
   since: string | null;
-  graceMinutes: number;
-  failureThreshold: number;
+  grace_minutes: number;
+  failure_threshold: number;
   /** Runs that began, and those of them that failed. */
   runs: number;
   failed: number;
-  missedSlots: number;
+  missed_slots: number;
   /** Incidents that would have been told: all but those of severity `info`. */
   alerts: number;
   /** Oldest first. */
@@ -75,9 +75,9 @@ export interface ReplayedIncident {
   severity: string;
   /** As it was opened. */
   summary: string;
-  openedAt: string;
+  opened_at: string;
   /** `null`: it still holds. */
-  resolvedAt: string | null;
+  resolved_at: string | null;
   resolution: string | null;
 }
 
@@ -269,8 +269,8 @@ function recordIncidents(): Recorder {
         if (transition.action === "open") {
           const id = `incident ${all.size + 1}`;
           const { code, severity, summary, jobInventoryId: subject, resolution = null } = transition;
-          const resolvedAt = resolution === null ? null : iso(now);
-          const incident = { code, severity, summary, openedAt: iso(now), resolvedAt, resolution };
+          const resolved_at = resolution === null ? null : iso(now);
+          const incident = { code, severity, summary, opened_at: iso(now), resolved_at, resolution };
           all.set(id, { subject, incident });
           if (resolution === null) open.set(id, { ...transition, id, openedAt: now });
           continue;
@@ -282,7 +282,7 @@ function recordIncidents(): Recorder {
           open.delete(known.id);
           const kept = all.get(known.id);
           if (kept !== undefined) {
-            Object.assign(kept.incident, { resolvedAt: iso(now), resolution: transition.resolution });
+            Object.assign(kept.incident, { resolved_at: iso(now), resolution: transition.resolution });
           }
         }
       }
@@ -302,19 +302,19 @@ function replayedJob(
   const schedule = parseSchedule(job.schedule, { pgCronVersion: settings.pgCronVersion });
   const own = runs.filter((run) => run.jobId === job.jobId && run.seenFrom >= since);
   return {
-    jobName: row.jobName,
-    jobUser: job.userName,
+    job_name: row.jobName,
+    job_user: job.userName,
     schedule: job.schedule,
     active: job.active,
     since: shownFrom > until ? null : iso(Math.max(since, shownFrom)),
-    graceMinutes: graceMinutes({
+    grace_minutes: graceMinutes({
       intervalMinutes: typicalIntervalMinutes(schedule),
       annotatedMinutes: row.graceMinutes,
     }),
-    failureThreshold: row.failureThreshold ?? 1,
+    failure_threshold: row.failureThreshold ?? 1,
     runs: own.length,
     failed: own.filter(({ status }) => status === "failed").length,
-    missedSlots: missed.get(row.id) ?? 0,
+    missed_slots: missed.get(row.id) ?? 0,
     alerts: incidents.filter(({ severity }) => severity !== "info").length,
     incidents,
   };

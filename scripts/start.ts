@@ -43,7 +43,7 @@ Options
   --history        give the hub five weeks of a made-up past (projects demo-…) for reports and dashboards to show
   --fresh          begin with new, empty databases and new keys
   --port-base N    put the gateway on port N and the others behind it (default 54321; STACK_PORT_BASE)
-  --env-file FILE  give the functions the secrets of FILE (default supabase/functions/.env)
+  --secrets FILE   give the functions the secrets of FILE (default supabase/functions/.env)
   --root-dir DIR   keep the state in DIR (default .local; STACK_ROOT_DIR)
   --help           show this
 
@@ -89,7 +89,8 @@ function readCommand(args: string[]): Command | "help" {
       fresh: { type: "boolean" },
       "port-base": { type: "string" },
       "root-dir": { type: "string" },
-      "env-file": { type: "string" },
+      // not --env-file: npx lets Node 20 read an option of that name for itself
+      secrets: { type: "string" },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -109,7 +110,7 @@ function readCommand(args: string[]): Command | "help" {
       ports: choosePorts(values["port-base"] ?? env("STACK_PORT_BASE"), Object.fromEntries(chosen)),
       data: values.fresh ? "fresh" : "keep",
       jobs: values["no-demo"] ? "none" : "demo",
-      secretsFile: secretsFileOf(values["env-file"]),
+      secretsFile: secretsFileOf(values.secrets),
     },
   };
 }

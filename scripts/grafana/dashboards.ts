@@ -12,7 +12,6 @@ export const PANEL_TYPES = [
   "barchart",
   "table",
 ] as const;
-export type PanelType = (typeof PANEL_TYPES)[number];
 
 const datasource = z.strictObject({ type: z.string(), uid: z.string() });
 const target = z.object({

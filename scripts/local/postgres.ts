@@ -146,7 +146,7 @@ export async function removeCluster(rootDir: string, name: string): Promise<void
 }
 
 /** A TCP port on 127.0.0.1 that nobody uses at this moment. */
-export function freePort(): number {
+function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }

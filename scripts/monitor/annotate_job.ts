@@ -123,7 +123,7 @@ async function channelWarnings(hub: Hub, { alert_channel: wanted }: Job): Promis
  *
  * @throws {MonitorError} `not_found` or `ambiguous`, with the candidates.
  */
-export async function findJob(hub: Hub, choice: JobChoice): Promise<Job> {
+async function findJob(hub: Hub, choice: JobChoice): Promise<Job> {
   const named = await readJobs(hub, { name: choice.name, which: "all" });
   const fitting = named.filter((job) =>
     (choice.project === undefined || job.project_name === choice.project) &&

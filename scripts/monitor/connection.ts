@@ -28,6 +28,25 @@ export interface ConnectionOrigin {
   text: string;
 }
 
+/** Whether one half of a connection works. */
+export interface Reachability {
+  ok: boolean;
+  /** Where it is, without user, password or key. */
+  where: string;
+  /** Until it answered, or until it was given up. */
+  took_ms: number;
+  error: { code: string; message: string; hints: readonly string[] } | null;
+}
+
+/** What a test of a connection found. */
+export interface ConnectionReport {
+  /** Both halves work. */
+  ok: boolean;
+  origin: ConnectionOrigin;
+  functions: Reachability;
+  hub: Reachability;
+}
+
 /** Settings of {@link findConnection}. */
 export interface FindOptions {
   /** `environment` passes over a local stack that is up. Default: `stack first`. */

@@ -42,7 +42,7 @@ export interface Context {
 }
 
 /** Options that every command has. */
-export const globalOptions = {
+const globalOptions = {
   json: z.boolean().default(false),
   env: z.boolean().default(false),
   rootDir: z.string().optional(),

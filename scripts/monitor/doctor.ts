@@ -4,8 +4,8 @@ import type { Severity } from "../../supabase/functions/_shared/domain/job.ts";
 import { nameOfRow, routeNews } from "../../supabase/functions/_shared/rules/routing.ts";
 import { formatDuration } from "../../supabase/functions/_shared/rules/text.ts";
 import { MIGRATIONS_DIR } from "../local/repository.ts";
-import type { ConnectionReport } from "../monitoring_api.ts";
 import type { AuditReport, DeliveryAnswer, ProjectAudit } from "./answers.ts";
+import type { ConnectionReport } from "./connection.ts";
 import { type DoctorFacts, readFacts, readScheduleKey } from "./doctor_facts.ts";
 import { dueReport, judgeReports } from "./doctor_reports.ts";
 import { MonitorError } from "./errors.ts";
@@ -40,6 +40,7 @@ export interface Examined {
 }
 
 const MINUTE_MS = 60_000;
+const PUSH = "npx -y supabase@3 db push --remote";
 const ENABLE = "select monitoring.enable_schedules();";
 /** How long after its last run a function is late, and how long after it is missing; in minutes. */
 interface Patience {
@@ -151,12 +152,12 @@ export function judgeSchema(
   expected: readonly string[],
 ): Finding[] {
   if (migrations === null) {
-    return [warn("schema", "Nobody has recorded which migrations are applied", "supabase db push --remote")];
+    return [warn("schema", "Nobody has recorded which migrations are applied", PUSH)];
   }
   const missing = expected.filter((version) => !migrations.includes(version));
   const ahead = migrations.filter((version) => !expected.includes(version));
   if (missing.length > 0) {
-    return [fail("schema", `Migrations are missing: ${missing.join(", ")}`, "supabase db push --remote")];
+    return [fail("schema", `Migrations are missing: ${missing.join(", ")}`, PUSH)];
   }
   if (ahead.length > 0) {
     return [warn("schema", `The hub is newer than this checkout: ${ahead.join(", ")}`, "git pull")];
@@ -334,7 +335,7 @@ function judgeFault(fault: string): Finding {
   if (/^Silence /.test(fault)) return fail("alerts", fault, "End it and make another: monitor unsilence");
   if (/^No enabled row/.test(fault)) return fail("alerts", fault, "Add a row that takes it: docs/ALERTS.md");
   const remedy = /Cannot resolve/.test(fault)
-    ? "Set the secret (supabase secrets set, or vault.create_secret), or name another in the row"
+    ? "Set the secret (npx -y supabase@3 secrets set, or vault.create_secret), or name another in the row"
     : "Set the row right in the table editor; docs/ALERTS.md says what its channel needs";
   return fail("alerts", fault, remedy);
 }

@@ -139,9 +139,9 @@ export async function removeHeartbeat(hub: Hub, name: string): Promise<void> {
 async function expectHeartbeat(hub: Hub, name: string): Promise<void> {
   const known = await namesOf(hub);
   if (known.includes(name)) return;
-  throw new MonitorError("not_found", `No heartbeat is called "${name}"`, {
-    candidates: closestNames(name, known),
-  });
+  const candidates = closestNames(name, known);
+  const hints = candidates.length === 0 ? ["See them all with heartbeat list"] : [];
+  throw new MonitorError("not_found", `No heartbeat is called "${name}"`, { candidates, hints });
 }
 
 async function namesOf(hub: Hub): Promise<string[]> {

@@ -79,7 +79,8 @@ const REASONS: Partial<Record<ErrorCode, string>> = {
   unreachable: "connection refused or broken; is its Postgres running?",
   project_paused: "its host name does not resolve; is the project paused or deleted?",
   wrong_credentials: "user, password or database refused; update SUPABASE_DB_URL",
-  pg_cron_missing: "the monitor's tables are missing; apply the migrations: supabase db push",
+  pg_cron_missing:
+    "the monitor's tables are missing; apply the migrations: npx -y supabase@3 db push --remote",
   no_privilege: "its role may not; use postgres in SUPABASE_DB_URL",
   read_timeout: "it took too long",
 };

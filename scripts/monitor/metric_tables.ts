@@ -8,7 +8,7 @@ const number = z.number().nullable();
 const instant = z.date().transform((date) => date.toISOString());
 
 /** Hours that {@link Metric.history} covers, an average each. */
-export const HISTORY_HOURS = 24;
+const HISTORY_HOURS = 24;
 
 const metricRow = z.object({
   metric_name: z.string(),

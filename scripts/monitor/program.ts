@@ -113,10 +113,19 @@ function createProgram({ stdout, stderr }: World): Command {
     });
 }
 
-/** Where to read on: the help of the command that was meant. */
+/** Where to read on: the help of the command that was meant, also of one in a group. */
 function helpFor(program: Command, args: readonly string[]): string {
-  const name = args.find((arg) => program.commands.some((command) => command.name() === arg));
-  return `See ${task(name === undefined || name === "help" ? "--help" : `help ${name}`)}`;
+  const command = meantCommand(program, args);
+  if (command === undefined || command.name() === "help") return `See ${task("--help")}`;
+  const inGroup = meantCommand(command, args.slice(args.indexOf(command.name()) + 1));
+  return `See ${
+    task(inGroup === undefined ? `help ${command.name()}` : `${command.name()} ${inGroup.name()} --help`)
+  }`;
+}
+
+/** The first command that is named. */
+function meantCommand(parent: Command, args: readonly string[]): Command | undefined {
+  return args.flatMap((arg) => parent.commands.filter((command) => command.name() === arg))[0];
 }
 
 /** What went wrong, for a person on standard error, and for a program as JSON where it asked for that. */

@@ -78,7 +78,7 @@ export function checkSilence(
   if (jobs.trim() === "") fault("jobs", "must be a name or a pattern, or * for all");
   if (reason.trim() === "") fault("reason", "must say why");
   if (!isTimeZone(timezone)) fault("timezone", "must be a time zone such as Europe/Berlin");
-  const until = endOf(request, now, fault);
+  const until = endOf(request, now, { fault, named });
   const repeat = schedule === undefined ? null : {
     schedule,
     durationMinutes: durationOf(request, fault),
@@ -107,13 +107,18 @@ export function checkSilence(
 
 type Fault = (key: keyof SilenceRequest, what: string) => void;
 
-function endOf(request: Request, now: number, fault: Fault): number | null {
+function endOf(
+  request: Request,
+  now: number,
+  { fault, named }: { fault: Fault; named: (key: string) => string },
+): number | null {
   const { for: length, until, schedule } = request;
   if (schedule !== undefined && length !== undefined) {
-    fault("for", "does not go with a schedule: say how long each time, and until when at the latest");
-  } else if (length !== undefined && until !== undefined) fault("for", "does not go with an end");
+    fault("for", `does not go with ${named("schedule")}: ${named("duration")} says how long each time`);
+  } else if (length !== undefined && until !== undefined) fault("for", `does not go with ${named("until")}`);
   else if (length === undefined && until === undefined && schedule === undefined) {
-    fault("for", "must say how long, such as 2h; or say until when, or by which schedule");
+    const others = `${named("until")} when, or by which ${named("schedule")}`;
+    fault("for", `must say how long, such as 2h; or else ${others}`);
   }
   const minutes = length === undefined ? null : parseDuration(length);
   if (length !== undefined && (minutes === null || minutes > LONGEST_MINUTES)) {

@@ -35,6 +35,18 @@ export function statusCell(paint: Paint, status: JobStatus | "success" | null): 
   return { text: `${symbol} ${text}`, paint: paint[colour] };
 }
 
+/** Kinds of change that are a word for what happened; the others name what is different now. */
+const HAPPENED: readonly string[] = ["added", "removed", "returned", "paused", "resumed"];
+
+/** A change of the inventory: `  sync_leads in smoothed: command changed`. */
+export function changeLine(
+  paint: Paint,
+  { project, job, change }: { project: string; job: string; change: string },
+): string {
+  const words = HAPPENED.includes(change) ? change : `${change.replaceAll("_", " ")} changed`;
+  return `  ${oneLine(job)} ${paint.dim(`in ${project}`)}: ${paint.yellow(words)}`;
+}
+
 /** Colour of a state in a count: a zero is dimmed. */
 export function countCell(paint: Paint, count: number, colour: Colour): Cell {
   return { text: String(count), paint: paint[count === 0 ? "dim" : colour] };

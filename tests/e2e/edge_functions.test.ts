@@ -47,7 +47,7 @@ Deno.test("edge functions of a watched project: throwing, hanging, removed, drai
         `OUTGOING_ALLOWED_HOSTS=127.0.0.1:${place.portOf("sink")},127.0.0.1:${watchedPort}`,
       ].join("\n"),
     );
-    const stack = await startStack(place, ["--no-demo", "--env-file", secrets]);
+    const stack = await startStack(place, ["--no-demo", "--secrets", secrets]);
     const hub = postgres(stack.info.hub_db_url, { max: 1, onnotice: () => {} });
     const functions = await copyProject(`${place.rootDir}/watched`);
     const watched = await startWatched(functions, watchedPort, place, {

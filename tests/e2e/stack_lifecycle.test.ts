@@ -125,6 +125,9 @@ Deno.test("start refuses what it does not know, and says where help is", async (
   const badPort = await runScript("start", ["--port-base", "99999"]);
   assert.equal(badPort.code, 2);
   assert.match(badPort.stderr, /port/);
+  const noSecrets = await runScript("start", ["--secrets", "/nowhere/.env"]);
+  assert.equal(noSecrets.code, 2);
+  assert.match(noSecrets.stderr, /Cannot read the secrets of "\/nowhere\/.env": there is no such file/);
   const help = await runScript("start", ["--help"]);
   assert.equal(help.code, 0);
   assert.match(help.stdout, /--once[\s\S]*--history/);

@@ -533,7 +533,7 @@ Deno.test("a project that cannot be replayed does not keep the others from it, a
   const replays = (await monitor.replay({ days: 1 })).filter(({ project }) => project !== "thordata");
   assert.deepEqual(
     replays.map((one) =>
-      "error" in one ? [one.project, "error"] : [one.project, one.jobs.map(({ jobName }) => jobName)]
+      "error" in one ? [one.project, "error"] : [one.project, one.jobs.map(({ job_name }) => job_name)]
     ),
     [["smoothed", ["steady"]], ["stopped", "error"]],
   );

@@ -36,7 +36,7 @@ function hours(from: number, without: readonly number[] = []): number[] {
 
 function told({ jobs }: Replay): Record<string, string[]> {
   return Object.fromEntries(
-    jobs.map(({ jobName, incidents }) => [jobName, incidents.map(({ code }) => code)]),
+    jobs.map(({ job_name, incidents }) => [job_name, incidents.map(({ code }) => code)]),
   );
 }
 
@@ -62,7 +62,7 @@ Deno.test("a project's own history is replayed job by job, with the thresholds t
     "unheard of": [],
   });
   const [, second, third, fourth, fifth] = strict.jobs;
-  assert.deepEqual([second?.failed, second?.missedSlots, second?.alerts], [3, 2, 3]);
+  assert.deepEqual([second?.failed, second?.missed_slots, second?.alerts], [3, 2, 3]);
   assert.equal(third?.active, false);
   assert.ok(Date.now() - Date.parse(fourth?.since ?? "") < 11.1 * HOUR, "judged from its first run on");
   assert.equal(fifth?.since, null, "nothing shows that it existed");
@@ -73,7 +73,7 @@ Deno.test("a project's own history is replayed job by job, with the thresholds t
   ]);
   const patient = await replay({ ...place, days: 2, graceMinutes: 200, failureThreshold: 9 });
   assert.deepEqual(
-    patient.jobs.map(({ graceMinutes, failureThreshold }) => [graceMinutes, failureThreshold]),
+    patient.jobs.map(({ grace_minutes, failure_threshold }) => [grace_minutes, failure_threshold]),
     Array(5).fill([200, 9]),
   );
   assert.ok(!told(patient)["shaky"]?.includes("failed"));
@@ -89,7 +89,7 @@ Deno.test("where somebody deleted the successes of a project no miss is made up"
     .sql`delete from cron.job_run_details where status = 'succeeded' and start_time < now() - interval '12 hours'`;
   const short = await replay({ project: "smoothed", databaseUrl: db.url, days: 2 });
   assert.deepEqual(told(short), { "kept short": ["failed", "missed"] });
-  assert.equal(short.jobs[0]?.missedSlots, 1);
+  assert.equal(short.jobs[0]?.missed_slots, 1);
 });
 
 Deno.test("annotations and changes that the hub knows are kept to", async () => {
@@ -125,7 +125,7 @@ Deno.test("the hub's log is replayed without the project, from when its jobs wer
 
   await hub.admin`update job_inventory set first_seen_at = now() - interval '3 days'`;
   const [job] = (await replay(place)).jobs;
-  assert.deepEqual([job?.incidents.map(({ code }) => code), job?.failed, job?.missedSlots], [
+  assert.deepEqual([job?.incidents.map(({ code }) => code), job?.failed, job?.missed_slots], [
     ["failed", "missed"],
     1,
     1,

@@ -177,6 +177,15 @@ Deno.test("an alert quotes the error, redacted, and not when the cause has it al
   assert.equal(quoted.excerpt, "ERROR:  cannot connect to postgres://app:***@db/x\nDETAIL: timeout");
   const short = compose("opened", [incident({ detail: { errorMessage: "ERROR:  division by zero\n" } })]);
   assert.equal(short.excerpt, null);
+  const summary = "the call got 404 from app.example/refresh-prices";
+  const lowerCase = compose("opened", [incident({ summary, detail: { errorMessage: summary } })]);
+  assert.equal(lowerCase.cause, "The call got 404 from app.example/refresh-prices.");
+  assert.equal(lowerCase.excerpt, null);
+  const secret = incident({
+    summary: "the last run failed: no way to postgres://app:***@db/x",
+    detail: { errorMessage: "no way to postgres://app:hunter2@db/x" },
+  });
+  assert.equal(compose("opened", [secret]).excerpt, null);
 });
 
 Deno.test("an excerpt keeps no more than 100,000 characters", () => {

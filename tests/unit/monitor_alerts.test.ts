@@ -134,13 +134,16 @@ Deno.test("silence names every fault at once, before it asks anybody", async () 
       /--reason must say why/,
       /--timezone must be a time zone/,
       /--timezone goes with --schedule/,
-      /--for does not go with an end/,
+      /--for does not go with --until/,
       /--for must be a duration/,
       /--until must be in the future/,
     ]
   ) assert.match(all, fault);
   const why = ["--reason", "x"];
-  assert.match(await faults("*", ...why), /--for must say how long/);
+  assert.match(
+    await faults("*", ...why),
+    /--for must say how long, such as 2h; or else --until when, or by which --schedule/,
+  );
   assert.match(await faults("*", "--for", "400d", ...why), /at most 366d/);
   assert.match(
     await faults("*", "--schedule", "0 2 * * 0", ...why),
@@ -153,7 +156,7 @@ Deno.test("silence names every fault at once, before it asks anybody", async () 
   assert.match(await faults("*", "--schedule", "0 0 30 2 *", "--duration", "1h", ...why), /never comes/);
   assert.match(
     await faults("*", "--schedule", "0 2 * * 0", "--duration", "40d", "--for", "1h", ...why),
-    /--for does not go with a schedule.*--duration must be a duration.*at most 31d/,
+    /--for does not go with --schedule: --duration says.*--duration must be a duration.*at most 31d/,
   );
   assert.match(
     await faults("*", "--for", "1h", "--duration", "1h", ...why),

@@ -4,6 +4,7 @@ import { type Annotations, annotations, type JobChoice } from "../../scripts/mon
 import { jsonText } from "../../scripts/monitor/context.ts";
 import { MonitorError } from "../../scripts/monitor/errors.ts";
 import type { Project } from "../../scripts/monitor/hub_tables.ts";
+import type { Replay } from "../../scripts/replay.ts";
 import { NOON } from "../support/facts.ts";
 import { runWith, shownJob } from "../support/monitor_world.ts";
 
@@ -111,6 +112,17 @@ Deno.test("a misspelt command or option is a fault of usage that names what was 
   assert.equal(option.code, 2);
   assert.match(option.stderr, /Did you mean:\n {4}--project/);
   assert.deepEqual([command.connections, option.connections], [[], []]);
+});
+
+Deno.test("a fault of usage names the help of the very command, also of one in a group", async () => {
+  assert.match((await runWith(["history"])).stderr, /See .* monitor help history$/m);
+  assert.match((await runWith(["metric", "test"])).stderr, /See .* monitor metric test --help$/m);
+  assert.match(
+    (await runWith(["--json", "heartbeat", "add"])).stderr,
+    /See .* monitor heartbeat add --help$/m,
+  );
+  assert.match((await runWith(["heartbeat", "ad"])).stderr, /See .* monitor help heartbeat$/m);
+  assert.match((await runWith(["nothing"])).stderr, /See .* monitor --help$/m);
 });
 
 Deno.test("missing and superfluous arguments, and bad values, are faults of usage", async () => {
@@ -324,7 +336,7 @@ Deno.test("check names what is not healthy and why, the worst first", async () =
   assert.doesNotMatch(stdout, /fine/);
   assert.match(
     stdout,
-    / {2}schedule late in smoothed: 0 \* \* \* \* → \* \* \* \* \*\n {2}removed old in smoothed\n/,
+    / {2}late in smoothed: schedule changed, 0 \* \* \* \* → \* \* \* \* \*\n {2}old in smoothed: removed\n/,
   );
   assert.match(stdout, /2 incidents opened, 1 resolved/);
 });
@@ -486,4 +498,22 @@ Deno.test("alert test is exit code 2 when the channel does not take it", async (
   });
   assert.equal(bad.code, 2);
   assert.match(bad.stderr, /did not take the test alert: Unknown Webhook/);
+});
+
+Deno.test("replay tells each project, also one that could not be read, and ends with 2 then", async () => {
+  const smoothed: Replay = {
+    ...{ project: "smoothed", source: "cron.job_run_details", shortened: false, checks: 96 },
+    ...{ since: new Date(NOON - 86_400_000).toISOString(), until: new Date(NOON).toISOString() },
+    incidents: [],
+    jobs: [],
+  };
+  const error = { code: "unreachable", message: 'Cannot connect to project "scraping": connection refused' };
+  const both = () => Promise.resolve([{ project: "scraping", error }, smoothed]);
+  const { code, stdout } = await runWith(["replay", "--days", "1"], { replay: both });
+  assert.equal(code, 2);
+  assert.match(
+    stdout,
+    /^scraping {2}✗ Cannot connect to project "scraping": connection refused\n\nsmoothed {2}0 alerts/,
+  );
+  assert.equal((await runWith(["replay"], { replay: () => Promise.resolve([smoothed]) })).code, 0);
 });

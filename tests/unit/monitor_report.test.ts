@@ -41,18 +41,25 @@ function answer(over: Partial<ReportAnswer> = {}): ReportAnswer {
 
 const lines = (text: string) => text.trimEnd().split("\n").map((line) => line.trim().split(/\s{2,}/));
 
-Deno.test("errors: fingerprint, job, times, a line by day, first and last seen; new ones are marked", async () => {
+Deno.test("errors: fingerprint and what it last was, job, times, a line by day, first and last seen; new ones marked", async () => {
   const asked: unknown[] = [];
-  const fresh = error({ fingerprint: "lost <n>", job_name: "purge", new_since_yesterday: true, count: 1 });
+  const fresh = error({
+    fingerprint: "lost all",
+    message: "lost all",
+    job_name: "purge",
+    new_since_yesterday: true,
+    count: 1,
+  });
   const { code, stdout } = await runWith(["errors", "--project", "smoothed", "--days", "4"], {
     listErrors: (filter) => (asked.push(filter), Promise.resolve([fresh, error()])),
   });
   assert.equal(code, 0);
   assert.deepEqual(asked, [{ project: "smoothed", job: undefined, days: 4 }]);
-  const [head, first, second, , sum] = lines(stdout);
+  const [head, first, second, said, , sum] = lines(stdout);
   assert.deepEqual(head, ["error", "job", "project", "times", "by day", "first seen", "last seen"]);
-  assert.deepEqual(first?.slice(0, 6), ["new", "lost <n>", "purge", "smoothed", "1", "·▁·█"]);
+  assert.deepEqual(first?.slice(0, 6), ["new", "lost all", "purge", "smoothed", "1", "·▁·█"]);
   assert.deepEqual(second?.slice(1, 5), ["sync_leads", "smoothed", "4", "·▁·█"]);
+  assert.deepEqual(said, ['ERROR: duplicate key value violates unique constraint "leads_pkey"']);
   assert.deepEqual(sum, ["2 errors of jobs in 4 days; 1 is new since yesterday."]);
 });
 

@@ -38,10 +38,10 @@ function onlyJob(history: History, thresholds: Parameters<typeof replayHistory>[
 }
 
 function incidentsOf(history: History, thresholds: Parameters<typeof replayHistory>[1] = {}) {
-  return onlyJob(history, thresholds).incidents.map(({ code, openedAt, resolvedAt }) => [
+  return onlyJob(history, thresholds).incidents.map(({ code, opened_at, resolved_at }) => [
     code,
-    openedAt.slice(11, 16),
-    resolvedAt?.slice(11, 16) ?? null,
+    opened_at.slice(11, 16),
+    resolved_at?.slice(11, 16) ?? null,
   ]);
 }
 
@@ -50,14 +50,14 @@ Deno.test("a history without a fault would have told nothing", () => {
   assert.equal(replay.checks, 96 - 1);
   assert.deepEqual(replay.incidents, []);
   const [job] = replay.jobs;
-  assert.deepEqual([job?.runs, job?.failed, job?.missedSlots, job?.alerts, job?.incidents], [
+  assert.deepEqual([job?.runs, job?.failed, job?.missed_slots, job?.alerts, job?.incidents], [
     24,
     0,
     0,
     0,
     [],
   ]);
-  assert.deepEqual([job?.graceMinutes, job?.failureThreshold], [30, 1]);
+  assert.deepEqual([job?.grace_minutes, job?.failure_threshold], [30, 1]);
 });
 
 Deno.test("an incident opens at the check that would have seen it, and ends where the job was well again", () => {
@@ -65,7 +65,7 @@ Deno.test("an incident opens at the check that would have seen it, and ends wher
   const history = dayOf({ "05:00": failed, "14:00": null, "15:00": null });
   assert.deepEqual(incidentsOf(history), [["failed", "05:15", "06:15"], ["missed", "14:45", "16:15"]]);
   const job = onlyJob(history);
-  assert.deepEqual([job.failed, job.missedSlots, job.alerts], [1, 2, 2]);
+  assert.deepEqual([job.failed, job.missed_slots, job.alerts], [1, 2, 2]);
   assert.match(job.incidents[0]?.summary ?? "", /ERROR: boom/);
 });
 
@@ -85,7 +85,7 @@ Deno.test("another failure threshold and another grace tell less", () => {
   assert.deepEqual(codes({}), ["failed", "failed", "missed"]);
   assert.deepEqual(codes({ failureThreshold: 2 }), ["failed", "missed"]);
   assert.deepEqual(codes({ failureThreshold: 3 }), ["missed"]);
-  assert.equal(onlyJob(history, { failureThreshold: 3 }).failureThreshold, 3);
+  assert.equal(onlyJob(history, { failureThreshold: 3 }).failure_threshold, 3);
 });
 
 Deno.test("a grace that is longer than the gap makes a late run no miss", () => {
@@ -150,10 +150,10 @@ Deno.test("when nothing ran at all it is the project's incident, and its jobs' m
     .map((one, index) => ({ ...one, runId: index + 1, seenFrom: one.startedAt ?? 0 }));
   const replay = replayHistory(dayOf({}, { jobs, runs }));
   assert.deepEqual(
-    replay.incidents.map(({ code, openedAt, resolution }) => [code, openedAt.slice(11, 16), resolution]),
+    replay.incidents.map(({ code, opened_at, resolution }) => [code, opened_at.slice(11, 16), resolution]),
     [["scheduler_down", "09:45", "recovered"]],
   );
-  assert.deepEqual(replay.jobs.map(({ missedSlots, alerts }) => [missedSlots, alerts]), [[3, 0], [3, 0], [
+  assert.deepEqual(replay.jobs.map(({ missed_slots, alerts }) => [missed_slots, alerts]), [[3, 0], [3, 0], [
     3,
     0,
   ]]);

@@ -1,12 +1,11 @@
 /** `monitor audit`: discovers the jobs and edge functions of the watched projects. */
 import type { Command } from "commander";
 import { z } from "zod";
-import { oneLine } from "../../../supabase/functions/_shared/rules/text.ts";
 import type { AuditReport } from "../answers.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples } from "../help.ts";
 import { type Column, tableLines } from "../table.ts";
-import { countCell, counted, warningLines } from "../words.ts";
+import { changeLine, countCell, counted, warningLines } from "../words.ts";
 
 const options = z.object({
   ...projectOption,
@@ -41,7 +40,7 @@ const COLUMNS: readonly Column[] = [
 ];
 
 /** One line a project, then what changed, then the sum. */
-export function* auditLines({ stdout }: Pick<Context, "stdout">, report: AuditReport): Generator<string> {
+function* auditLines({ stdout }: Context, report: AuditReport): Generator<string> {
   const { paint } = stdout;
   yield* tableLines(
     stdout,
@@ -55,9 +54,7 @@ export function* auditLines({ stdout }: Pick<Context, "stdout">, report: AuditRe
     ]),
   );
   const changes = report.projects.flatMap(({ project, changes }) =>
-    changes.map(({ job, change }) =>
-      `  ${paint.yellow(change)} ${oneLine(job)} ${paint.dim(`in ${project}`)}`
-    )
+    changes.map((change) => changeLine(paint, { project, ...change }))
   );
   if (changes.length > 0) yield "";
   yield* changes;

@@ -6,7 +6,7 @@ import type { HealthReport, ProjectHealth } from "../answers.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples } from "../help.ts";
 import { type Cell, type Column, tableLines } from "../table.ts";
-import { countCell, counted, statusCell } from "../words.ts";
+import { changeLine, countCell, counted, statusCell } from "../words.ts";
 
 const options = z.object({
   ...projectOption,
@@ -103,9 +103,9 @@ function* changeLines({ stdout: { paint } }: Context, { projects }: HealthReport
   const lines = projects.flatMap(({ project, changes }) =>
     changes.map(({ job, change, old_value, new_value }) => {
       const values = change === "schedule"
-        ? `: ${oneLine(old_value ?? "")} → ${oneLine(new_value ?? "")}`
+        ? `, ${oneLine(old_value ?? "")} → ${oneLine(new_value ?? "")}`
         : "";
-      return `  ${paint.yellow(change)} ${oneLine(job)} ${paint.dim(`in ${project}`)}${values}`;
+      return `${changeLine(paint, { project, job, change })}${values}`;
     })
   );
   if (lines.length > 0) yield "";

@@ -1,7 +1,8 @@
 /** `monitor errors`: what jobs failed with, by fingerprint, over time. */
 import type { Command } from "commander";
 import { z } from "zod";
-import type { Paint } from "../../local/screen.ts";
+import { cut, oneLine } from "../../../supabase/functions/_shared/rules/text.ts";
+import { type Paint, wrap } from "../../local/screen.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import type { JobError } from "../error_table.ts";
 import { examples } from "../help.ts";
@@ -10,6 +11,9 @@ import { type Cell, type Column, tableLines } from "../table.ts";
 import { agoCell, counted } from "../words.ts";
 
 const PRESET_DAYS = 7;
+const INDENT = "    ";
+/** Characters of a message. */
+const MESSAGE_LIMIT = 300;
 
 const options = z.object({
   ...projectOption,
@@ -61,7 +65,16 @@ function* errorLines(
     yield `No job failed in the last ${counted(days, "day")}.`;
     return;
   }
-  yield* tableLines(stdout, COLUMNS, errors.map((error) => errorCells(paint, error, world.now())));
+  const rows = errors.map((error) => errorCells(paint, error, world.now()));
+  const [head = "", ...lines] = tableLines(stdout, COLUMNS, rows);
+  yield head;
+  for (const [index, line] of lines.entries()) {
+    yield line;
+    const said = unfolded(errors[index]);
+    if (said !== null) {
+      yield* wrap(said, stdout.width - INDENT.length).map((part) => paint.dim(`${INDENT}${part}`));
+    }
+  }
   yield "";
   const fresh = errors.filter((error) => error.new_since_yesterday).length;
   yield paint.dim(
@@ -69,6 +82,13 @@ function* errorLines(
       fresh === 0 ? "none is" : `${fresh} ${fresh === 1 ? "is" : "are"}`
     } new since yesterday.`,
   );
+}
+
+/** What was said at last, where the fingerprint has folded some of it; `null`: it has not. */
+function unfolded(error: JobError | undefined): string | null {
+  if (error === undefined) return null;
+  const said = cut(oneLine(error.message), MESSAGE_LIMIT);
+  return said === error.fingerprint ? null : said;
 }
 
 function errorCells(paint: Paint, error: JobError, now: number): Cell[] {

@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { z } from "zod";
 import { describeSchedule, parseSchedule } from "../../../supabase/functions/_shared/rules/schedule.ts";
-import { formatUtc } from "../../../supabase/functions/_shared/rules/text.ts";
-import type { NotReplayed, Replay, ReplayedIncident, ReplayedJob } from "../../replay.ts";
+import { formatUtc, oneLine } from "../../../supabase/functions/_shared/rules/text.ts";
+import type { FailedReplay, Replay, ReplayedIncident, ReplayedJob } from "../../replay.ts";
 import { type Context, EXIT, projectOption, type Runner } from "../context.ts";
 import { examples } from "../help.ts";
 import { type Cell, type Column, tableLines } from "../table.ts";
@@ -16,7 +16,7 @@ const number = (what: string, least: number, most: number) =>
 
 const options = z.object({
   ...projectOption,
-  days: number("a number of days up to 366", 0.01, 366).default(PRESET_DAYS),
+  days: number("a number of days, at most 366", 0.01, 366).default(PRESET_DAYS),
   grace: number("minutes from 0 to 44640", 0, 44_640).optional(),
   threshold: number("a whole number from 1 to 100", 1, 100).refine(Number.isInteger, "must be a whole number")
     .optional(),
@@ -58,11 +58,10 @@ const COLUMNS: readonly Column[] = [
   { title: "last told", narrowest: 20 },
 ];
 
-function* replayLines({ stdout }: Context, replay: Replay | NotReplayed): Generator<string> {
+function* replayLines({ stdout }: Context, replay: Replay | FailedReplay): Generator<string> {
   const { paint } = stdout;
   if ("error" in replay) {
-    yield `${paint.bold(replay.project)}  ${paint.red(replay.error)}`;
-    yield "";
+    yield `${paint.bold(replay.project)}  ${paint.red(`✗ ${oneLine(replay.error.message)}`)}\n`;
     return;
   }
   const alerts = replay.jobs.reduce((sum, job) => sum + job.alerts, 0) + replay.incidents.length;
@@ -80,17 +79,17 @@ function* replayLines({ stdout }: Context, replay: Replay | NotReplayed): Genera
 function cells(job: ReplayedJob): Cell[] {
   const last = job.incidents.at(-1);
   return [
-    { text: job.jobUser === "postgres" ? job.jobName : `${job.jobName} (as ${job.jobUser})` },
+    { text: job.job_user === "postgres" ? job.job_name : `${job.job_name} (as ${job.job_user})` },
     { text: describeSchedule(parseSchedule(job.schedule)) },
     { text: String(job.runs) },
     { text: String(job.failed) },
-    { text: String(job.missedSlots) },
-    { text: `${job.graceMinutes} min` },
+    { text: String(job.missed_slots) },
+    { text: `${job.grace_minutes} min` },
     { text: String(job.alerts) },
     { text: last === undefined ? "" : told(last) },
   ];
 }
 
-function told({ code, openedAt, summary }: ReplayedIncident): string {
-  return `${formatUtc(new Date(openedAt))} ${code}: ${summary}`;
+function told({ code, opened_at, summary }: ReplayedIncident): string {
+  return `${formatUtc(new Date(opened_at))} ${code}: ${summary}`;
 }

@@ -4,7 +4,7 @@ import type { ExportedCheckIn } from "../_shared/domain/export.ts";
 import { AppError } from "../_shared/errors.ts";
 import { cursorBefore, moveExport, readCheckIns } from "../_shared/hub/exports.ts";
 import { cronsUrl, jobSlug, monitorConfig, type SentryPlace, sentryPlace } from "../_shared/rules/sentry.ts";
-import type { ExportDeps, Exported } from "./run.ts";
+import type { ExportDeps, Exported } from "./deps.ts";
 
 /** Check-ins of one call: what is left is sent with the next. */
 const LIMIT = 500;

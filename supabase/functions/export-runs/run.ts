@@ -1,35 +1,18 @@
 /** The line: what nobody was told of → as spans, as check-ins → sent → the cursor moves. Each exporter fails alone. */
-import type postgres from "postgres";
 import type { z } from "zod";
 import type { Config } from "../_shared/config.ts";
 import { describeError } from "../_shared/errors.ts";
 import type { CheckRunEnd } from "../_shared/hub/check_runs.ts";
 import { type Exporter, withLease } from "../_shared/hub/exports.ts";
 import { triggerInput } from "../_shared/http/trigger.ts";
-import { failureFields, type Log } from "../_shared/log.ts";
+import { failureFields } from "../_shared/log.ts";
 import { countCheckIns, exportCheckIns } from "./check_ins.ts";
+import type { ExportDeps, Exported } from "./deps.ts";
 import { countTraces, exportTraces } from "./traces.ts";
 
 /** What a caller may ask. */
 export const exportInput = triggerInput.pick({ source: true, dry_run: true });
 export type ExportInput = z.infer<typeof exportInput>;
-
-/** What an export needs of the world. */
-export interface ExportDeps {
-  sql: postgres.Sql;
-  config: Pick<Config, "outgoingAllowedHosts" | "secrets" | "secret">;
-  log: Log;
-  fetch?: typeof fetch;
-}
-
-/** What an exporter did before it was done or could not go on. */
-export interface Exported {
-  sent: number;
-  /** What was refused for good, and is not sent again. */
-  refused: number;
-  /** Why it could not go on; the rest is sent the next time. */
-  error: string | null;
-}
 
 /** One exporter in the answer. */
 export interface ExportReport extends Exported {

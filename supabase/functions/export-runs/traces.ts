@@ -6,7 +6,7 @@ import type { Cursor } from "../_shared/domain/export.ts";
 import { AppError } from "../_shared/errors.ts";
 import { moveExport, readTraces, type Traces } from "../_shared/hub/exports.ts";
 import { parseHeaders, tracesBody, tracesUrl } from "../_shared/rules/traces.ts";
-import type { ExportDeps, Exported } from "./run.ts";
+import type { ExportDeps, Exported } from "./deps.ts";
 
 /** Spans of one request. */
 const BATCH = 500;

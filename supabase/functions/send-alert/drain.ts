@@ -15,7 +15,8 @@ import {
 import { composeMessage } from "../_shared/rules/message.ts";
 import { nextAttempt } from "../_shared/rules/retry.ts";
 import type { SendAlertDeps } from "./deps.ts";
-import { send, type SendResult } from "./send.ts";
+import { send } from "./send.ts";
+import type { SendResult } from "./send_parts.ts";
 import { type DeliveryReport, toldIncidents } from "./summary.ts";
 
 /** Deliveries leased at a time. */

@@ -9,7 +9,7 @@ import { resolveSecret } from "../_shared/hub/secrets.ts";
 import { redact, secretParts } from "../_shared/rules/redact.ts";
 import { clean } from "../_shared/rules/text.ts";
 import type { SendAlertDeps } from "./deps.ts";
-import { sendParts } from "./send_parts.ts";
+import { sendParts, type SendResult } from "./send_parts.ts";
 
 /** Characters of an error that are stored and answered. */
 const ERROR_LIMIT = 1_000;
@@ -31,9 +31,6 @@ export interface Sending {
   /** Whether a request that begins now is over, and can be settled, before anybody else may send this. */
   inTime(): boolean;
 }
-
-/** How it went. `lost`: somebody else sends it. `late`: nothing was sent, since there was no time left for it. */
-export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" } | { kind: "late" };
 
 /**
  * Sends one message. Whatever is wrong with the target or its secrets is a result too: it can be set right, so it is

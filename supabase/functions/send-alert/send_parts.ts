@@ -1,7 +1,9 @@
 /** A message that takes several requests: each part is sent once, and a retry goes on where the last attempt stopped. */
 import type { MessagePart, Outcome } from "../_shared/channels/channel.ts";
 import type { PartProgress, RenderedMessage } from "../_shared/domain/delivery.ts";
-import type { SendResult } from "./send.ts";
+
+/** How it went. `lost`: somebody else sends it. `late`: nothing was sent, since there was no time left for it. */
+export type SendResult = Exclude<Outcome, { kind: "resend" }> | { kind: "lost" } | { kind: "late" };
 
 /** What {@link sendParts} sends, and with what. */
 export interface PartsSending {

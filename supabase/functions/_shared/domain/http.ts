@@ -5,7 +5,7 @@ import { z } from "zod";
  * What became of a call. `waiting`: it is in pg_net's queue, or in the batch that is on its way. `gone`: neither queued
  * nor answered, so its answer was kept too short or deleted. `ambiguous`: several answers, of which pg_net wrote one.
  */
-export const callState = z.enum([
+const callState = z.enum([
   "answered",
   "timed out",
   "error",
@@ -14,7 +14,6 @@ export const callState = z.enum([
   "gone",
   "ambiguous",
 ]);
-export type CallState = z.infer<typeof callState>;
 
 /** A call by `monitored.http_post()` and its kin, as the watched project tells of it. */
 export const httpCall = z.object({

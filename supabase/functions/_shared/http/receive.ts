@@ -5,7 +5,7 @@ import { errorResponse } from "./error_response.ts";
 import { reportingLog } from "./error_reports.ts";
 
 /** Header that carries the token: `Authorization` would leave its first characters in the platform's own logs. */
-export const TOKEN_HEADER = "x-report-token";
+const TOKEN_HEADER = "x-report-token";
 
 /** What a receiver is given for one request. */
 export interface ReceivedReport {

@@ -55,7 +55,7 @@ export async function digestOf(data: string | Uint8Array): Promise<string> {
 }
 
 /** Equality of two hashes in a time that depends on their length only. */
-export function equalText(a: string, b: string): boolean {
+function equalText(a: string, b: string): boolean {
   let difference = a.length ^ b.length;
   for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i % Math.max(1, b.length));
   return difference === 0;

@@ -13,7 +13,7 @@ import { parseSchedule, type Schedule, typicalIntervalMinutes } from "./schedule
 const MINUTE_MS = 60_000;
 
 /** Where nobody said when it is due. A daily job that says so at its end is never late by less than its grace. */
-export const UNDECLARED = { intervalMinutes: 24 * 60, graceMinutes: 30 } as const;
+const UNDECLARED = { intervalMinutes: 24 * 60, graceMinutes: 30 } as const;
 
 /** A heartbeat that somebody expects is waited for so long before its first word is missed. */
 const FIRST_PING_MS = 24 * 60 * MINUTE_MS;

@@ -18,6 +18,8 @@ const NAMES_LIMIT = 300;
 const EXCERPT_LIMIT = 100_000;
 /** Characters of it in the plain twin. */
 const PLAIN_EXCERPT_LIMIT = 2_000;
+/** Characters of an error that a cause may hold all of. */
+const LONGEST_IN_CAUSE = 1_000;
 const STRIP_RUNS = 10;
 const ORIGIN = "Supabase Job Monitor";
 /** Where every incident stands, for messages that have no room for all. */
@@ -117,7 +119,7 @@ function composeOne(event: DeliveryEvent, incident: Incident, now: Date): Messag
     title: titleOf(event, incident),
     cause,
     fields: factsOf(event, incident, now),
-    excerpt: excerpt !== null && cause.includes(oneLine(excerpt)) ? null : excerpt,
+    excerpt: excerpt !== null && holds(cause, excerpt) ? null : excerpt,
     strip: stripOf(incident.detail.recentRuns ?? []),
     links: linksOf(incident),
     footer: `incident ${incident.id} · as of ${formatUtc(now)} · ${ORIGIN}`,
@@ -366,6 +368,12 @@ function excerptOf(event: DeliveryEvent, incident: Incident): string | null {
   // twice what is shown: redaction comes after, and may shorten
   const text = clean((incident.detail.errorMessage ?? "").slice(0, 2 * EXCERPT_LIMIT)).trim();
   return event === "resolved" || text === "" ? null : text;
+}
+
+/** Whether a cause says all of an excerpt; which begins with a capital and holds no secret. */
+function holds(cause: string, excerpt: string): boolean {
+  if (excerpt.length > LONGEST_IN_CAUSE) return false;
+  return redact(cause).toLowerCase().includes(redact(oneLine(excerpt)).toLowerCase());
 }
 
 function stripOf(runs: readonly RecentRun[]): string | null {

@@ -47,7 +47,7 @@ interface Condition {
 }
 
 /** The subject of a metric's incidents: `smoothed/queue_depth`, `smoothed/dead_tuples{table="orders"}`. */
-export function metricSubject(projectName: string, metricName: string, series: string): string {
+function metricSubject(projectName: string, metricName: string, series: string): string {
   return `${projectName}/${metricName}${series}`;
 }
 

@@ -6,7 +6,7 @@ import type { ShownJob, StatusView } from "../domain/status.ts";
 export const STALE_MS = 45 * 60_000;
 
 /** The status of a job as far as it can be known now: what a look said long ago is nobody's word today. */
-export function statusNow(job: ShownJob, view: StatusView): JobStatus {
+function statusNow(job: ShownJob, view: StatusView): JobStatus {
   const readAt = view.projects.find(({ name }) => name === job.project)?.readAt ?? null;
   const stale = job.type === "pg_cron" && (readAt === null || view.at - readAt > STALE_MS);
   return stale && job.status !== "paused" ? "unknown" : job.status;
