@@ -442,12 +442,10 @@ export class MonitoringAPI implements AsyncDisposable {
 
   /**
    * What the rules would have told over the history that exists, job by job, so that thresholds can be chosen from
-   * evidence. Reads a project's own history where its URL is known here, else the hub's log.
+   * evidence. Reads a project's own history where its URL is known here, else the hub's log. Of several projects each
+   * fails alone, and is told as such beside the others.
    *
-   * Where several are replayed, one whose history cannot be read is told as such beside the others.
-   *
-   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where the history of the only one cannot be
-   * read.
+   * @throws {MonitorError} `not_found` for an unknown project; `unreachable` where no history can be read.
    */
   async replay(
     options: { project?: string | undefined } & Thresholds & { days: number },
@@ -464,9 +462,9 @@ export class MonitoringAPI implements AsyncDisposable {
         const place = { project: name, hub, caCert, ...(databaseUrl === undefined ? {} : { databaseUrl }) };
         replays.push(await replay({ ...place, ...thresholds }).catch((error) => failedReplay(name, error)));
       }
-      const [only] = replays;
-      if (project !== undefined && only !== undefined && "error" in only) {
-        const { code, message } = only.error;
+      const [first] = replays;
+      if (first !== undefined && "error" in first && replays.every((one) => "error" in one)) {
+        const { code, message } = first.error;
         throw new MonitorError(code === "not_found" ? "not_found" : "unreachable", message);
       }
       return replays;

@@ -182,17 +182,35 @@ function factsAt(
       job
     ),
     runs: history.runs.slice(from, until).map((run) => seenAt(run, now)),
-    // the number of a run is its place in the history, from 1
     reread: knowledge.openRuns.flatMap(({ runId }) => {
-      const run = history.runs[runId - 1];
+      const run = runOf(history, runId);
       return run === undefined ? [] : [seenAt(run, now)];
     }),
     sessions: null,
     successChecks: [],
-    cursor: until === 0 ? null : until,
+    cursor: history.runs[until - 1]?.runId ?? null,
     reading: knowledge.version === 0 ? "first" : "next",
-    knownUntil: now,
+    knownUntil: knownUntil(history, until) ?? now,
   };
+}
+
+/** The last run before rows were deleted, while the next that is left has not come; `null` where none is missing. */
+function knownUntil({ runs }: History, place: number): number | null {
+  const [before, after] = [runs[place - 1], runs[place]];
+  return before !== undefined && after !== undefined && after.runId - before.runId > 1
+    ? before.seenFrom
+    : null;
+}
+
+function runOf({ runs }: History, runId: number): History["runs"][number] | undefined {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((runs[middle]?.runId ?? Infinity) < runId) low = middle + 1;
+    else high = middle;
+  }
+  return runs[low]?.runId === runId ? runs[low] : undefined;
 }
 
 /** A run as it looked at an instant: one that ended later was in progress. */

@@ -41,7 +41,7 @@ export interface History {
   until: number;
   shortened: boolean;
   jobs: HistoryJob[];
-  /** By the instant from which they can be seen. `runId` is the place, from 1. */
+  /** By the instant from which they can be seen. `runId` ascends, and leaves out as many as are missing. */
   runs: (CronRun & { seenFrom: number })[];
 }
 
@@ -274,12 +274,22 @@ async function asHub<T>(doing: string, query: () => PromiseLike<T>): Promise<T> 
   }
 }
 
-/** By start; a run without one (pg_cron before 1.6.3) has happened between its neighbours. */
+/**
+ * By start; a run without one (pg_cron before 1.6.3) has happened between its neighbours. Numbered anew, since a late
+ * start has an early number; where rows were deleted, numbers go on missing.
+ */
 function ordered(runs: readonly CronRun[]): History["runs"] {
   let last = 0;
+  let before = Infinity;
   const seen = runs.map((run) => {
     last = run.startedAt ?? run.endedAt ?? last;
-    return { ...run, seenFrom: last };
+    const missing = Math.max(0, run.runId - before - 1);
+    before = run.runId;
+    return { run, seenFrom: last, missing };
   });
-  return seen.sort((a, b) => a.seenFrom - b.seenFrom).map((run, index) => ({ ...run, runId: index + 1 }));
+  let runId = 0;
+  return seen.sort((a, b) => a.seenFrom - b.seenFrom).map(({ run, seenFrom, missing }) => {
+    runId += 1 + missing;
+    return { ...run, seenFrom, runId };
+  });
 }

@@ -531,3 +531,22 @@ Deno.test("an answer that is not as agreed is an error, not a half result", asyn
   );
   await server.shutdown();
 });
+
+Deno.test("a project that cannot be replayed does not keep the others from it, and is an error by itself", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await addRun(smoothed, await addJob(smoothed, { name: "steady" }));
+  await hub.sql`insert into monitored_projects (name) values ('smoothed'), ('stopped')`;
+  await using monitor = new MonitoringAPI({
+    ...connectionTo(hub),
+    projectUrls: { smoothed: smoothed.url, stopped: "postgresql://postgres:x@127.0.0.1:9/postgres" },
+  });
+  const replays = (await monitor.replay({ days: 1 })).filter(({ project }) => project !== "thordata");
+  assert.deepEqual(
+    replays.map((one) =>
+      "error" in one ? [one.project, "error"] : [one.project, one.jobs.map(({ job_name }) => job_name)]
+    ),
+    [["smoothed", ["steady"]], ["stopped", "error"]],
+  );
+  assert.equal((await refusal(monitor.replay({ days: 1, project: "stopped" }))).code, "unreachable");
+});

@@ -82,6 +82,16 @@ Deno.test("a project's own history is replayed job by job, with the thresholds t
   assert.ok(Date.now() - Date.parse(longer.since) < 62 * HOUR);
 });
 
+Deno.test("where somebody deleted the successes of a project no miss is made up", async () => {
+  await using db = await testDatabase("project");
+  await addHourlyRuns(db, await addJob(db, { name: "kept short" }), hours(48, [5]), [30]);
+  await db
+    .sql`delete from cron.job_run_details where status = 'succeeded' and start_time < now() - interval '12 hours'`;
+  const short = await replay({ project: "smoothed", databaseUrl: db.url, days: 2 });
+  assert.deepEqual(told(short), { "kept short": ["failed", "missed"] });
+  assert.equal(short.jobs[0]?.missed_slots, 1);
+});
+
 Deno.test("annotations and changes that the hub knows are kept to", async () => {
   await using hub = await testDatabase("hub");
   await using db = await testDatabase("project");

@@ -85,7 +85,17 @@ export function addJob(world: World, spec: JobSpec, name = spec.named ? spec.id 
   truth.activeSince = clockOf(world);
   const { schedule } = spec;
   const parsed = parse(world, schedule);
-  const job = { jobId, jobName: name, schedule, parsed, command: "select 1", active: true, spec, truth };
+  const job: StoredJob = {
+    jobId,
+    jobName: name,
+    schedule,
+    parsed,
+    command: "select 1",
+    active: true,
+    spec,
+    truth,
+    createdAt: world.agenda.now,
+  };
   world.jobs.set(jobId, job);
   jobsChanged(world);
   return job;
@@ -264,6 +274,16 @@ export function purge(world: World, keepMs: number): void {
   const limit = world.agenda.now - keepMs;
   world.purgedUntil = Math.max(world.purgedUntil, limit);
   world.rows = world.rows.filter((row) => row.insertedAt >= limit);
+}
+
+/** Rows are deleted by what they say, as jobs that people write for it do, too. */
+export function purgeSome(world: World, which: "successes" | "all but the newest of each job"): void {
+  noteEvent(world, `purge of ${which}`);
+  world.purgedUntil = world.agenda.now;
+  const newest = new Map(world.rows.map((row) => [row.jobId, row]));
+  world.rows = world.rows.filter((row) =>
+    which === "successes" ? row.status !== "succeeded" : newest.get(row.jobId) === row
+  );
 }
 
 /** What a backup holds. */

@@ -305,7 +305,7 @@ function count(counts: Map<string, number>, what: string): void {
 
 /** What a miss fell into, where it came and went without a look at it. */
 function hiddenCause({ world, looks }: Simulation, { jobName, code, expectedAt }: Claim): string | null {
-  if (code !== "missed" || expectedAt === null) return null;
+  if ((code !== "missed" && code !== "never_ran") || expectedAt === null) return null;
   const slot = Date.parse(expectedAt) - world.clockOffset;
   const within = ({ from, until }: { from: number; until: number }) => from <= slot && slot <= until;
   if (world.undone.some(within)) return "restore";

@@ -53,7 +53,7 @@ export function faultOfClaim(world: World, claim: Claim, notes: Partial<JobAnnot
     case "criteria_not_met":
       return truth.lastUnmet && truth.lastOutcome === "success" ? null : "its last run was a success";
     case "overrun":
-      return overrunSince(world, job, -SLACK) === null ? "its runs are shorter than its interval" : null;
+      return overrunning(world, job, -SLACK) === null ? "its runs are shorter than its interval" : null;
     case "slow":
       return slowEnough(world, truth, notes);
     case "schedule_invalid":
@@ -66,6 +66,7 @@ export function faultOfClaim(world: World, claim: Claim, notes: Partial<JobAnnot
 }
 
 function faultOfProjectClaim(world: World, claim: Claim): string | null {
+  const { now } = world.agenda;
   switch (claim.code) {
     case "unreachable":
       return world.serverUp && !world.cutOff ? "it can be reached" : null;
@@ -75,6 +76,10 @@ function faultOfProjectClaim(world: World, claim: Claim): string | null {
       return world.settingsVisible ? "its settings can be read" : null;
     case "clock_off":
       return Math.abs(world.clockOffset) > 5 * MINUTE - SLACK ? null : "its clock is right";
+    case "saturated":
+      return world.launcher.running >= world.settings.maxRunningJobs || wasIdle(world, now - SLACK, now)
+        ? null
+        : "there are places left";
     case "server_was_down": {
       const startedAt = world.serverStartedAt - world.clockOffset;
       return wasIdle(world, startedAt - MINUTE, startedAt + MINUTE) ? null : "the server has not been down";
@@ -151,7 +156,7 @@ function faultOfJobRecovery(
       return ran ? null : "it has not run";
     }
     case "overrun":
-      return overrunSince(world, job, SLACK) === null ? null : "its runs are longer than its interval";
+      return overrunning(world, job, SLACK) === null ? null : "its runs are longer than its interval";
     case "schedule_invalid":
       return parsed.kind === "invalid" ? "its schedule is invalid" : null;
     case "never_fires":
@@ -200,7 +205,7 @@ function faultOfMiss(
 ): string | null {
   const grace = graceOf(job, notes);
   if (job.parsed.kind === "interval") {
-    return gapsOf(world, job, grace - SLACK).some((gap) => clockOf(world) - gap.from < 14 * 24 * HOUR)
+    return gapsOf(world, job, grace - SLACK).some((gap) => clockOf(world) - gap.due < 14 * 24 * HOUR)
       ? null
       : "it has started all the time";
   }
@@ -216,19 +221,20 @@ function faultOfMiss(
   return unmet.length > 0 ? "its slot is still within grace" : "every slot near had a run in time";
 }
 
-/** Times in which a job of `N seconds` should have started and did not; project's clock. */
-function gapsOf(world: World, job: StoredJob, graceMs: number): { from: number; until: number }[] {
+/** Times in which a job of `N seconds` should have started and did not, from when it was due; project's clock. */
+function gapsOf(world: World, job: StoredJob, graceMs: number): { due: number; until: number }[] {
   if (job.parsed.kind !== "interval") return [];
-  const step = job.parsed.seconds * SECOND + graceMs;
-  const gaps: { from: number; until: number }[] = [];
-  let from = Math.max(job.truth.activeSince, job.truth.forgottenUntil);
+  const step = job.parsed.seconds * SECOND;
+  const gaps: { due: number; until: number }[] = [];
+  let due = Math.max(job.truth.activeSince, job.truth.forgottenUntil) + step;
   for (const span of job.truth.spans) {
     if (span.endedAt !== null && span.endedAt < job.truth.activeSince) continue;
-    if (span.startedAt - from > step) gaps.push({ from, until: span.startedAt });
-    from = Math.max(from, span.endedAt ?? span.startedAt);
+    if (span.startedAt - due > graceMs) gaps.push({ due, until: span.startedAt });
+    // counted from the start, and a run that takes longer is followed at once
+    due = Math.max(due, span.startedAt + step, span.endedAt ?? span.startedAt);
   }
-  if (job.truth.current === null && job.active && clockOf(world) - from > step) {
-    gaps.push({ from, until: clockOf(world) });
+  if (job.truth.current === null && job.active && clockOf(world) - due > graceMs) {
+    gaps.push({ due, until: clockOf(world) });
   }
   return gaps;
 }
@@ -248,17 +254,20 @@ function faultOfStuck(world: World, job: StoredJob, notes: Partial<JobAnnotation
   return "it runs as long as it sometimes does";
 }
 
-/** The end of the run before which three in a row took longer than the interval, or `null`. True time. */
-function overrunSince(world: World, job: StoredJob, slack: number): number | null {
+/** The last three runs, where each took longer than the interval, or `null`; one in progress counts once it does. */
+function overrunning(world: World, job: StoredJob, slack: number): { since: number; third: Span } | null {
   const interval = typicalIntervalMinutes(job.parsed);
   if (interval === null) return null;
   const { current } = job.truth;
+  const lasted = (span: Span) => (span.endedAt ?? clockOf(world)) - span.startedAt;
+  const isLong = (span: Span) => lasted(span) > interval * MINUTE + slack;
   // how long a run would have taken that a restart cut off, nobody knows
   const spans = job.truth.spans.slice(-20).filter(({ endedAt }) => endedAt !== null);
-  const last = (current === null ? spans : [...spans, current]).slice(-3);
-  const lasted = (span: Span) => (span.endedAt ?? clockOf(world)) - span.startedAt;
-  const all = last.length === 3 && last.every((span) => lasted(span) > interval * MINUTE + slack);
-  return all ? last[0]?.began ?? null : null;
+  const last = (current === null || !isLong(current) ? spans : [...spans, current]).slice(-3);
+  const [first, , third] = last;
+  return first !== undefined && third !== undefined && last.every(isLong)
+    ? { since: first.began, third }
+    : null;
 }
 
 function slowEnough(world: World, truth: JobTruth, notes: Partial<JobAnnotations>): string | null {
@@ -319,17 +328,17 @@ export function holds(
         job,
         one,
         graceOf(job, notes),
-        Math.max(seenSince, world.zoneChangedAt, world.purgedUntil),
+        // one that was unscheduled and scheduled again is judged from then on
+        Math.max(seenSince, world.zoneChangedAt, world.purgedUntil, job.createdAt),
       );
     case "stuck":
       return stuck(world, job, one, notes);
     case "overrun": {
-      const since = overrunSince(world, job, SLACK);
-      const third = job.truth.current ?? job.truth.spans.at(-1);
+      const found = overrunning(world, job, SLACK);
       const interval = (typicalIntervalMinutes(job.parsed) ?? 0) * MINUTE;
-      return since === null || since < one.from
+      return found === null || found.since < one.from
         ? null
-        : { since, knowable: Math.min(now, (third?.began ?? now) + interval) };
+        : { since: found.since, knowable: Math.min(now, found.third.began + interval) };
     }
     case "criteria":
       return truth.lastUnmet && truth.lastInjection === one && now - truth.lastEndedAt > SLACK
@@ -349,11 +358,12 @@ function missing(
   const now = clockOf(world);
   if (job.parsed.kind === "interval") {
     const step = job.parsed.seconds * SECOND;
-    const gap = gapsOf(world, job, grace + SLACK).find(({ from, until }) =>
-      until - world.clockOffset > one.from + step + grace + SLACK && from - world.clockOffset < one.until
+    const gap = gapsOf(world, job, grace + SLACK).find(({ due, until }) =>
+      until - world.clockOffset > one.from + step + grace + SLACK &&
+      due - step - world.clockOffset < one.until
     );
     if (gap === undefined) return null;
-    const since = Math.max(gap.from + step - world.clockOffset, one.from, countsFrom + step);
+    const since = Math.max(gap.due - world.clockOffset, one.from, countsFrom + step);
     return now - world.clockOffset > since + grace + SLACK ? { since, knowable: since + grace } : null;
   }
   for (const slot of job.truth.unmet.values()) {
@@ -414,8 +424,10 @@ function firstAfter(job: StoredJob, from: number, world: World): number | null {
 
 const TELLING: Record<Injection["kind"], RegExp> = {
   failed: /last (?:\d+ )?runs? failed/,
-  missed: /no run for|has never run|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
-  "never ran": /has never run|no run for|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  missed:
+    /no run for|has never run|no job has started|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
+  "never ran":
+    /has never run|no run for|no job has started|pg_cron starts nothing|jobs? (?:are|is) overdue|missed runs that/,
   stuck: /longer than .*\(/,
   overrun: /and are due every/,
   criteria: /the run succeeded, but/,

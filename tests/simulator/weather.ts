@@ -9,6 +9,7 @@ import {
   breakLauncher,
   failLauncher,
   purge,
+  purgeSome,
   putBack,
   removeJob,
   rename,
@@ -33,6 +34,8 @@ export interface Climate {
   edits: number;
   restores: number;
   purges: number;
+  /** Deletions of rows by what they say. */
+  cleanings: number;
   silences: number;
   /** Times without the privilege to read settings. */
   blindness: number;
@@ -58,6 +61,7 @@ export const ROUGH_YEAR: Climate = {
   edits: 150,
   restores: 6,
   purges: 12,
+  cleanings: 40,
   silences: 4,
   blindness: 3,
   zoneChanges: 2,
@@ -106,6 +110,7 @@ export function planWeather(
   times(sky, climate.blindness, () => blindness(sky));
   times(sky, climate.zoneChanges, () => zoneChange(sky));
   times(sky, climate.purges, () => deepPurge(sky));
+  times(sky, climate.cleanings, () => cleaning(sky));
   times(sky, climate.outages, () => outage(sky));
   for (const spec of specs) times(sky, climate.faults, () => fault(sky, spec));
   times(sky, climate.stillbirths, () => stillbirth(sky));
@@ -268,6 +273,13 @@ function deepPurge(sky: Sky): void {
   const { random } = sky.world;
   const keep = random.chance(0.4) ? 0 : random.spread(MINUTE, DAY);
   at(sky, held.from, () => purge(sky.world, keep));
+}
+
+function cleaning(sky: Sky): void {
+  const held = reserve(sky, "*", MINUTE, 3 * HOUR);
+  if (held === null) return;
+  const which = sky.world.random.pick(["successes", "all but the newest of each job"] as const);
+  at(sky, held.from, () => purgeSome(sky.world, which));
 }
 
 function absence(sky: Sky): void {

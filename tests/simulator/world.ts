@@ -24,6 +24,8 @@ export interface StoredJob {
   spec: JobSpec;
   /** Shared by all rows that the inventory takes for one job. */
   truth: JobTruth;
+  /** True time at which this row was written. */
+  createdAt: number;
 }
 
 /** A row of `cron.job_run_details`. `startedAt` and `endedAt` are the project's clock. */

@@ -123,6 +123,27 @@ Deno.test("missed slots of a restart that is over are kept as information and no
   assert.match(incident?.detail.cause ?? "", /the server started only after it, at 2026-11-21 15:30 UTC/);
 });
 
+Deno.test("a slot that was missed while others had their runs is told, although a restart took the next ones", () => {
+  const restarted = facts({
+    now: at("18:05"),
+    serverStartedAt: at("17:30"),
+    runs: [run(at("13:00")), run(at("15:00")), run(at("18:00"))],
+  });
+  const [incident] = opened(evaluate(restarted, settled()));
+  assert.deepEqual([incident?.severity, incident?.deliveries.length], ["low", 1]);
+  assert.match(incident?.summary ?? "", /3 slots from 2026-11-21 14:00 UTC to 2026-11-21 17:00 UTC/);
+});
+
+Deno.test("a slot after which other jobs ran was not lost in a restart, however rarely the job itself runs", () => {
+  const known = settled();
+  const alive = run(at("14:30"), { jobId: 9 });
+  const seen = evaluate(
+    facts({ now: at("15:05"), serverStartedAt: at("14:50"), runs: [alive, run(at("15:00"))] }),
+    known,
+  );
+  assert.deepEqual(opened(seen).map(({ severity, detail }) => [severity, detail.cause]), [["low", null]]);
+});
+
 Deno.test("overrun: three runs longer than the interval are a low incident and the job stays healthy", () => {
   const jobs = [cronJob({ schedule: "* * * * *" })];
   const long = [0, 2, 4].map((minute) =>
@@ -131,6 +152,19 @@ Deno.test("overrun: three runs longer than the interval are a low incident and t
   const seen = evaluate(facts({ reading: "first", jobs, runs: long, now: NOON + 6.5 * MINUTE }), knowledge());
   assert.deepEqual(opened(seen).map(({ code, severity }) => [code, severity]), [["overrun", "low"]]);
   assert.equal(seen.jobs[0]?.status, "healthy");
+});
+
+Deno.test("overrun is not over because the next run has only just begun", () => {
+  const jobs = [cronJob({ schedule: "* * * * *" })];
+  const runs = [0, 2, 4].map((minute) =>
+    run(NOON + minute * MINUTE, { endedAt: NOON + (minute + 2) * MINUTE })
+  );
+  const first = facts({ reading: "first", jobs, runs, now: NOON + 6.5 * MINUTE });
+  const before = knowledge();
+  const known = afterwards(before, evaluate(first, before));
+  const begun = run(NOON + 7 * MINUTE, OPEN_RUN);
+  const seen = evaluate(facts({ jobs, runs: [begun], now: NOON + 7.5 * MINUTE }), known);
+  assert.deepEqual(seen.observations.incidents?.map(({ action }) => action), ["update"]);
 });
 
 Deno.test("a graver incident takes the place of an overrun and is told, the overrun's end is not", () => {
@@ -168,7 +202,21 @@ Deno.test("criteria: a run with fewer rows than annotated did not succeed, whate
   assert.deepEqual(codes(few("INSERT 0 9")), ["criteria_not_met"]);
   assert.equal(few("INSERT 0 9").jobs[0]?.status, "failed");
   assert.deepEqual(codes(few("UPDATE 10")), []);
-  assert.deepEqual(codes(few("DO")), [], "a message without a count says nothing");
+});
+
+Deno.test("criteria: where pg_cron keeps no number of rows nobody can say that there were enough", () => {
+  const settledWith = (minRows: number) => settled({ minRows }, [run(NOON, { message: "INSERT 0 10" })]);
+  const seen = (minRows: number) =>
+    evaluate(
+      facts({ now: at("13:05"), runs: [run(at("13:00"), { message: "CALL" })] }),
+      settledWith(minRows),
+    );
+  assert.deepEqual(opened(seen(1)).map(({ code, severity }) => [code, severity]), [[
+    "criteria_not_met",
+    "low",
+  ]]);
+  assert.equal(seen(1).jobs[0]?.status, "unknown");
+  assert.equal(seen(0).jobs[0]?.status, "healthy");
 });
 
 Deno.test("criteria: a success check that does not hold opens, holding again resolves, failing to answer is unknown", () => {
@@ -273,6 +321,29 @@ Deno.test("a clock far off makes every job unknown and nothing missed", () => {
   const seen = evaluate(facts({ now: at("18:00") }), known, NOON + 6 * MINUTE);
   assert.deepEqual(codes(seen), ["clock_off"]);
   assert.deepEqual([seen.jobs[0]?.status, seen.observations.runs], ["unknown", []]);
+});
+
+Deno.test("a run that failed has failed, whatever the clock says; when it is right again nothing is stuck", () => {
+  const known = settled();
+  const hours = 5 * HOUR;
+  const runs = [run(at("18:00"), { status: "failed", message: "ERROR: no" }), run(at("18:01"), OPEN_RUN)];
+  const off = evaluate(facts({ now: at("18:02"), runs }), known, at("18:02") - hours);
+  assert.deepEqual(codes(off).sort(), ["clock_off", "failed"]);
+  assert.equal(off.jobs[0]?.status, "failed");
+  const right = facts({ now: at("23:30"), reread: runs.slice(1) });
+  assert.deepEqual(codes(evaluate(right, afterwards(known, off))), []);
+});
+
+Deno.test("jobs that wait because every place is taken are one incident that says so, and no dead scheduler", () => {
+  const { known, later } = three();
+  const settings = { ...facts().settings, maxRunningJobs: 2 };
+  const reread = [5, 6].map((jobId) => run(at("12:30"), { ...OPEN_RUN, jobId }));
+  const seen = evaluate(later({ now: at("13:31"), settings, reread }), known);
+  assert.deepEqual(codes(seen), ["saturated"]);
+  assert.match(
+    opened(seen)[0]?.summary ?? "",
+    /3 jobs are overdue: all 2 places of cron.max_running_jobs are taken/,
+  );
 });
 
 Deno.test("cron.log_run off is one low incident of the project", () => {

@@ -69,6 +69,14 @@ Deno.test("an incident opens at the check that would have seen it, and ends wher
   assert.match(job.incidents[0]?.summary ?? "", /ERROR: boom/);
 });
 
+Deno.test("where successes were deleted nothing was missed for all anybody knows; after them it was", () => {
+  const failed = { status: "failed" as const, message: "ERROR: boom" };
+  const history = dayOf({ "05:00": failed, "18:00": null });
+  // of the hours 6 to 16 nobody has kept the rows
+  history.runs = history.runs.filter(({ runId }) => runId <= 6 || runId > 17);
+  assert.deepEqual(incidentsOf(history), [["failed", "05:15", "17:15"], ["missed", "18:45", "19:15"]]);
+});
+
 Deno.test("another failure threshold and another grace tell less", () => {
   const failed = { status: "failed" as const };
   const history = dayOf({ "05:00": failed, "09:00": failed, "10:00": failed, "14:00": null });

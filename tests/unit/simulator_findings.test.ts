@@ -74,6 +74,17 @@ Deno.test("one slot that was left out stays missed although the runs after it co
   assert.deepEqual(judgeSlots(slots, runs, 5 * MINUTE, at("10:30")).missed, [at("10:07")]);
 });
 
+Deno.test("a run that waited for a place stands for a slot before, whose grace has passed meanwhile", () => {
+  const slots = Array.from({ length: 8 }, (_, index) => at("09:53") + index * MINUTE);
+  const runs = ["09:53:02", "09:54:18", "09:59:45"].map((start) => ({
+    startedAt: at(start),
+    endedAt: at(start) + 30_000,
+    open: false,
+  }));
+  const judged = judgeSlots(slots, runs, 5 * MINUTE, at("10:00:08"));
+  assert.deepEqual([judged.missed, judged.judgedUntil], [[], at("09:56") - 1]);
+});
+
 Deno.test("a run that pg_cron canceled because its job was paused or unscheduled is no failure", () => {
   const canceled: CronRun = run(at("13:00"), { status: "failed", message: "job canceled" });
   const seen = evaluate(facts({ now: at("13:05"), runs: [canceled] }), settled());
@@ -128,6 +139,59 @@ Deno.test("slots whose runs may have been deleted are not missed, those after ar
     seen.observations.runs?.filter(({ status }) => status === "missed").map(({ runAt }) => runAt),
     [at("12:30"), at("12:35")],
   );
+});
+
+/** A job of each minute whose newest run at the last look failed, at noon. */
+function failingAtNoon(schedule: string) {
+  const noon = run(NOON, { runId: 100, status: "failed" });
+  return { noon, known: settled({}, schedule, [noon]), jobs: [cronJob({ schedule })] };
+}
+
+for (const schedule of ["* * * * *", "30 seconds"]) {
+  Deno.test(`runs of "${schedule}" whose rows were deleted while older ones were kept are not missed`, () => {
+    const { noon, known, jobs } = failingAtNoon(schedule);
+    // at 12:10 somebody deleted the successes
+    const runs = [run(at("12:10"), { runId: 112, jobId: 7 }), run(at("12:11"), { runId: 113 })];
+    const seen = evaluate(next(known, { now: at("12:12"), jobs, reread: [noon], runs }), known);
+    assert.deepEqual(seen.observations.runs?.map(({ status }) => status), ["success"]);
+    const later = evaluate(
+      next(afterwards(known, seen), { now: at("12:30"), jobs, reread: runs.slice(-1) }),
+      afterwards(known, seen),
+    );
+    assert.deepEqual(opened(later), ["missed"]);
+  });
+
+  Deno.test(`numbers that a crash skipped hide no missed run of "${schedule}"`, () => {
+    const { noon, known, jobs } = failingAtNoon(schedule);
+    const serverStartedAt = at("12:20");
+    const runs = [run(at("12:21"), { runId: 130 })];
+    const seen = evaluate(
+      next(known, { now: at("12:22"), serverStartedAt, jobs, reread: [noon], runs }),
+      known,
+    );
+    assert.equal(seen.observations.runs?.some(({ status }) => status === "missed"), true);
+  });
+}
+
+Deno.test("a slot of which nobody can say is not missed later, when the gap is forgotten", () => {
+  const { noon, known, jobs } = failingAtNoon("10 * * * *");
+  const runs = [run(at("12:15"), { runId: 102, jobId: 7 })];
+  const first = evaluate(next(known, { now: at("12:20"), jobs, reread: [noon], runs }), known);
+  const then = afterwards(known, first);
+  const seen = evaluate(next(then, { now: at("13:05"), jobs, reread: runs }), then);
+  assert.deepEqual([opened(first), opened(seen)], [[], []]);
+});
+
+Deno.test("an old failure that is the newest row left, once successes were deleted, is not told again", () => {
+  const old = run(at("06:00"), { runId: 10, status: "failed" });
+  const known = settled({}, "0 * * * *", [run(NOON, { runId: 100 })]);
+  const cleaned = facts({ now: at("12:20"), reading: "restored", runs: [old], cursor: 10 });
+  const then = afterwards(known, evaluate(cleaned, known));
+  const seen = evaluate(
+    next(then, { now: at("13:05"), reread: [old], runs: [run(at("13:00"), { runId: 101 })] }),
+    then,
+  );
+  assert.deepEqual([opened(seen), seen.jobs[0]?.status], [[], "healthy"]);
 });
 
 Deno.test("a table that was emptied and has no new run blames nobody", () => {

@@ -47,6 +47,7 @@ Deno.test("cut() counts in the unit it is given", () => {
 Deno.test("formatUtc() names the zone, and seconds where there are any", () => {
   assert.equal(formatUtc(new Date("2026-11-21T03:00:00.4Z")), "2026-11-21 03:00 UTC");
   assert.equal(formatUtc(new Date("2026-11-21T03:00:05Z")), "2026-11-21 03:00:05 UTC");
+  assert.equal(formatUtc(new Date("+010000-01-01T00:00:00Z")), "+010000-01-01 00:00 UTC");
 });
 
 Deno.test("formatDuration() says the two largest units", () => {

@@ -4,6 +4,7 @@
  */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge, OpenRun } from "../domain/hub.ts";
+import type { Gap } from "./slot_judgement.ts";
 
 /** What a look's runs are worth. */
 export interface Continuity {
@@ -12,22 +13,64 @@ export interface Continuity {
    * Epoch milliseconds; `-Infinity`: all is known.
    */
   knownFrom: number;
+  /** Since then, ascending: where rows are missing between others. */
+  gaps: readonly Gap[];
   /** The runs read again that may have news: without those that had ended when they were last read. */
   reread: CronRun[];
 }
 
-/** Compares the newest run of the last look with what is there now. Rows are taken to be deleted oldest first. */
+/** After a crash a sequence goes on behind the numbers that it had fetched ahead. */
+const SKIPPED_BY_CRASH = 33;
+
+/** Compares the newest run of the last look with what is there now. */
 export function continuityOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
   const { knownFrom, reread } = historyOf(facts, knowledge);
   const { timeZone } = facts.settings;
   // only a start of the server changes it, and nobody knows which of the starts since did
   const moved = knowledge.timeZone !== null && timeZone !== null && knowledge.timeZone !== timeZone;
-  return { knownFrom: moved ? Math.max(knownFrom, facts.serverStartedAt) : knownFrom, reread };
+  return {
+    knownFrom: moved ? Math.max(knownFrom, facts.serverStartedAt) : knownFrom,
+    gaps: facts.reading === "next" ? gapsOf(facts, knowledge.runCursor) : [],
+    reread,
+  };
 }
 
-function historyOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
+/**
+ * pg_cron numbers its runs one by one, so a number that is missing since the last look was a run whose row is gone:
+ * people delete successes, or all but the last run of each job. A crash skips numbers, too.
+ */
+function gapsOf({ reread, runs, serverStartedAt, knownUntil }: CronFacts, cursor: number | null): Gap[] {
+  const anchor = reread.filter(({ runId }) => runId === cursor);
+  const gaps: Gap[] = [];
+  let before: CronRun | undefined;
+  let from = -Infinity;
+  let missing = 0;
+  const close = (until: number) => {
+    const skipped = missing <= SKIPPED_BY_CRASH && from <= serverStartedAt && serverStartedAt <= until;
+    const last = gaps.at(-1);
+    // a clock that was set back shows times again
+    if (missing > 0 && !skipped) {
+      const gap = { from: Math.min(from, until), until: Math.max(from, until) };
+      if (last !== undefined && gap.from <= last.until) last.until = Math.max(last.until, gap.until);
+      else gaps.push(gap);
+    }
+    missing = 0;
+  };
+  for (const run of [...anchor, ...runs]) {
+    if (before !== undefined) missing += run.runId - before.runId - 1;
+    before = run;
+    if (run.startedAt === null) continue;
+    close(run.startedAt);
+    from = run.startedAt;
+  }
+  close(knownUntil);
+  return gaps;
+}
+
+function historyOf(facts: CronFacts, knowledge: HubKnowledge): Omit<Continuity, "gaps"> {
   const known = knownRuns(knowledge);
-  const reread = facts.reread.filter((run) => !known.get(run.runId)?.ended || isAnother(run, known));
+  // one that no job remembers is an old row that became the newest when others were deleted
+  const reread = facts.reread.filter((run) => known.get(run.runId)?.ended === false || isAnother(run, known));
   if (facts.reading === "restored") return { knownFrom: facts.now, reread };
   const { runCursor } = knowledge;
   if (runCursor === null || !knowledge.openRuns.some(({ runId }) => runId === runCursor)) {

@@ -5,7 +5,7 @@ import type { ObservedJob } from "../domain/observation.ts";
 import type { JobView } from "./checks/check.ts";
 import type { SortedRuns } from "./runs.ts";
 import { previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
-import { judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
+import { type Gap, judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
 
 /** How close to a slot a run must have started to show that today's schedule was already in force. */
 const FITTING_START_MS = 60_000;
@@ -67,9 +67,10 @@ export function judgeDue(
   runs: readonly RunSpan[],
   graceMs: number,
   facts: CronFacts,
+  gaps: readonly Gap[],
 ): SlotJudgement {
   if (schedule.kind === "interval") {
-    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts);
+    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts, gaps);
   }
   const { timeZone } = facts.settings;
   if (timeZone === null) return { missed: [], lastDecided: null, judgedUntil };
@@ -81,12 +82,12 @@ export function judgeDue(
   });
   // only what was enumerated can be judged: the rest is left for the next check
   const until = due.cut ? due.slots.at(-1) ?? facts.knownUntil : facts.knownUntil;
-  return judgeSlots(due.slots, runs, graceMs, until);
+  return judgeSlots(due.slots, runs, graceMs, until, gaps);
 }
 
 /**
  * `N seconds` counts from the last start and has no slots: it is missed where nothing starts for N and the grace. A
- * run that takes longer is followed at once.
+ * run that takes longer is followed at once. In a gap it may have started until its end.
  */
 function judgeInterval(
   seconds: number,
@@ -94,23 +95,32 @@ function judgeInterval(
   runs: readonly RunSpan[],
   graceMs: number,
   facts: CronFacts,
+  gaps: readonly Gap[],
 ): SlotJudgement {
   const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil };
-  let due = judgedUntil + seconds * 1000;
+  const stepMs = seconds * 1000;
+  let due = judgedUntil + stepMs;
+  const passGaps = (before: number) => {
+    for (const { from, until } of gaps) {
+      if (from > before || from > due + graceMs || until < due - stepMs) continue;
+      due = Math.max(due, Math.min(until, before) + stepMs);
+      judgement.judgedUntil = Math.max(judgement.judgedUntil, Math.min(until, before));
+    }
+  };
   let running = false;
   for (const { startedAt, endedAt, open } of runs) {
     // a failure without a start came at some time unknown: nobody can say that nothing was tried
     if (startedAt === null) return { missed: [], lastDecided: null, judgedUntil: facts.knownUntil };
     const until = open ? facts.knownUntil : endedAt ?? startedAt;
     if (until < judgedUntil) continue;
+    passGaps(startedAt);
     if (startedAt - due > graceMs) judgement.missed.push(due);
-    if (startedAt > judgement.judgedUntil) {
-      judgement.lastDecided = startedAt;
-      judgement.judgedUntil = startedAt;
-    }
-    due = Math.max(due, startedAt + seconds * 1000, until);
+    if (startedAt > judgedUntil) judgement.lastDecided = Math.max(judgement.lastDecided ?? 0, startedAt);
+    judgement.judgedUntil = Math.max(judgement.judgedUntil, startedAt);
+    due = Math.max(due, startedAt + stepMs, until);
     running ||= open;
   }
+  passGaps(facts.knownUntil);
   if (running || facts.knownUntil - due <= graceMs) return judgement;
   return { missed: [...judgement.missed, due], lastDecided: due, judgedUntil: facts.knownUntil };
 }

@@ -64,10 +64,10 @@ export function evaluateProject(
 ): Evaluation {
   const facts = withKnownSettings(read, knowledge);
   const inventory = reconcileCron(project, facts, knowledge, newId);
-  const { knownFrom, reread } = continuityOf(facts, knowledge);
-  const rows = rowsByJob([...reread, ...facts.runs], inventory.jobs, knowledge.jobs);
+  const continuity = continuityOf(facts, knowledge);
+  const rows = rowsByJob([...continuity.reread, ...facts.runs], inventory.jobs, knowledge.jobs);
   const calls = callsSeen(facts, knowledge, inventory.jobs);
-  const around = { ...projectViewOf(facts, knowledge, now, knownFrom), calls: calls.byJob };
+  const around = { ...projectViewOf(facts, knowledge, now, continuity), calls: calls.byJob };
   const judged = inventory.jobs.map((job) => judgeJob(job, rows.get(job.id) ?? [], facts, knowledge, around));
   const conditions = projectConditions(facts, knowledge, judged, around);
   const lastRuns = inventory.removed.flatMap((id) =>

@@ -2,7 +2,7 @@
 import type { JobStatus } from "../domain/job.ts";
 import type { Verdict } from "./checks/check.ts";
 import { failedCallsBelowThreshold } from "./checks/http_calls.ts";
-import { checks } from "./checks/mod.ts";
+import { checks, checksWithoutClock } from "./checks/mod.ts";
 import type { FullView } from "./job_view.ts";
 import { MISSING_GRANT } from "./known_settings.ts";
 import { isTimeZone } from "./schedule.ts";
@@ -24,7 +24,8 @@ export function conclude(view: FullView): Conclusion {
       : "paused: nothing is expected of it";
     return { status: "paused", verdicts: [], code: "paused", summary };
   }
-  const verdicts = view.clockOff ? [] : checks.flatMap((check) => check.evaluate(view) ?? []);
+  const asked = view.clockOff ? checksWithoutClock : checks;
+  const verdicts = asked.flatMap((check) => check.evaluate(view) ?? []);
   const [main] = verdicts;
   if (main?.status !== undefined) {
     return { status: main.status, verdicts, code: main.code, summary: main.summary };

@@ -10,6 +10,7 @@ import { graceMinutes } from "./grace.ts";
 import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
 import { parseSchedule, type Schedule } from "./schedule.ts";
+import type { Gap } from "./slot_judgement.ts";
 
 const MINUTE_MS = 60_000;
 
@@ -19,10 +20,16 @@ const START_UP_LIMIT_MS = 60_000;
 /** What the project as a whole adds to the view of each job. */
 export interface ProjectView {
   saturated: boolean;
+  /** The last sign of life before the server's start: epoch milliseconds, `-Infinity` if there is none. */
+  serverDownFrom: number;
   /** Whether its clock can be trusted. */
   clockOff: boolean;
+  /** Whether it could not be at the last look. */
+  clockWasOff: boolean;
   /** Runs that started before may be gone from its history: slots up to here are not judged. */
   knownFrom: number;
+  /** Since then, where rows are missing. */
+  gaps: readonly Gap[];
   /** By run id: when a run in progress was first seen, by the project's clock. */
   openSince: ReadonlyMap<number, number>;
   /** The inventory by id. */
@@ -102,6 +109,7 @@ export function viewOfRuns(
     runSpans(previous, sorted, facts.now),
     grace * MINUTE_MS,
     facts,
+    around.gaps,
   );
   return {
     job,
@@ -109,7 +117,9 @@ export function viewOfRuns(
     settings: facts.settings,
     launcherAlive: facts.launcherAlive,
     serverStartedAt: facts.serverStartedAt,
+    serverDownFrom: around.serverDownFrom,
     now: facts.now,
+    clockWasOff: around.clockWasOff || previous?.verdict === "clock_off",
     previous,
     lastFinished: sorted.ended.at(-1) ?? lastFinishedBefore(previous),
     newStarts: starts,

@@ -84,8 +84,11 @@ function dueBy({ schedule, expectedIntervalMinutes }: Heartbeat): Schedule {
 const NO_PROJECT = {
   calls: new Map(),
   saturated: false,
+  serverDownFrom: -Infinity,
   clockOff: false,
+  clockWasOff: false,
   knownFrom: -Infinity,
+  gaps: [],
   openSince: new Map<number, number>(),
   known: new Map<string, never>(),
 };

@@ -1,11 +1,13 @@
 /** Conditions of a project as a whole: a dead scheduler, a blind spot, a wrong clock. Its jobs' misses are held under them. */
 import type { NewsEvent } from "../domain/delivery.ts";
-import type { CronFacts } from "../domain/facts.ts";
+import type { CronFacts, CronRun } from "../domain/facts.ts";
 import type { HubKnowledge } from "../domain/hub.ts";
 import type { IncidentDetail } from "../domain/incident.ts";
 import type { Severity } from "../domain/job.ts";
 import type { IncidentTransition } from "../domain/observation.ts";
 import type { ProjectIdentity } from "../domain/project.ts";
+import { fellIntoRestart } from "./checks/missed.ts";
+import type { Continuity } from "./continuity.ts";
 import type { ProjectView } from "./job_view.ts";
 import type { JudgedJob } from "./judge_job.ts";
 import { NOTHING_READ } from "./http_calls.ts";
@@ -40,14 +42,20 @@ export function projectViewOf(
   facts: CronFacts,
   knowledge: HubKnowledge,
   now: number,
-  knownFrom: number,
+  { knownFrom, gaps }: Continuity,
 ): Omit<ProjectView, "calls"> {
-  const running = [...facts.runs, ...facts.reread].filter((run) => IN_PROGRESS.has(run.status)).length;
+  const inProgress = (runs: readonly CronRun[]) => runs.filter(({ status }) => IN_PROGRESS.has(status));
+  // one that had not got to its command by the last look is what a crash left
+  const running = inProgress(facts.runs).length +
+    inProgress(facts.reread).filter(({ startedAt }) => startedAt !== null).length;
   const { maxRunningJobs } = facts.settings;
   return {
+    serverDownFrom: lastSignBefore(facts.serverStartedAt, facts, knowledge),
     saturated: maxRunningJobs !== null && running >= maxRunningJobs,
     clockOff: Math.abs(facts.now - now) > CLOCK_LIMIT_MS,
+    clockWasOff: knowledge.incidents.some(({ code }) => code === "clock_off"),
     knownFrom,
+    gaps,
     openSince: new Map(knowledge.openRuns.map((run) => [run.runId, run.firstSeenAt])),
     known: new Map(knowledge.jobs.map((job) => [job.id, job])),
     incidents: Map.groupBy(
@@ -55,6 +63,19 @@ export function projectViewOf(
       ({ subjectId }) => subjectId,
     ),
   };
+}
+
+function lastSignBefore(start: number, facts: CronFacts, knowledge: HubKnowledge): number {
+  let last = -Infinity;
+  const note = (instant: number | null) => {
+    if (instant !== null && instant < start && instant > last) last = instant;
+  };
+  for (const { startedAt, endedAt } of [...facts.reread, ...facts.runs]) {
+    note(startedAt);
+    note(endedAt);
+  }
+  for (const { lastRunAt } of knowledge.states.values()) note(lastRunAt);
+  return last;
 }
 
 /** What is wrong with the project itself, although it can be read. */
@@ -65,8 +86,9 @@ export function projectConditions(
   around: ProjectView,
 ): ProjectCondition[] {
   const active = judged.filter(({ report }) => report.status !== "paused");
-  const silence = schedulerDown(facts, knowledge, active) ?? stillDown(facts, knowledge, active, around) ??
-    runsLost(facts, active);
+  const silence = schedulerDown(facts, knowledge, active, around) ??
+    stillDown(facts, knowledge, active, around) ??
+    runsLost(facts, active, around);
   const conditions: ProjectCondition[] = silence === null ? [] : [silence];
   if (active.length === 0) return conditions;
   const hidden = hiddenSettings(facts);
@@ -102,12 +124,14 @@ function hiddenSettings({ settings }: CronFacts): ProjectCondition | null {
 
 /**
  * The launcher is gone at two looks in a row, or at one while jobs are overdue or pg_cron is not even loaded; or, where it cannot be seen or seems
- * well, several jobs missed a slot that came after the last run of any job and after the server's start.
+ * well, several jobs missed a slot that came after the last run of any job and after the server's start. Where every
+ * place is taken, it is not the scheduler that is in the way.
  */
 function schedulerDown(
   facts: CronFacts,
   knowledge: HubKnowledge,
   active: readonly JudgedJob[],
+  { saturated }: ProjectView,
 ): ProjectCondition | null {
   if (active.length === 0) return null;
   const overdue = overdueOf(active);
@@ -124,10 +148,14 @@ function schedulerDown(
   const many = held.length === 0
     ? ""
     : `; ${held.length} ${held.length === 1 ? "job is" : "jobs are"} overdue`;
+  const full = saturated && !gone;
   return {
-    code: "scheduler_down",
+    code: full ? "saturated" : "scheduler_down",
     severity: critical ? "critical" : "important",
-    summary: notLoaded
+    summary: full
+      ? `no job has started for ${formatDuration(facts.now - quietSince)}${many}: all ` +
+        `${facts.settings.maxRunningJobs} places of cron.max_running_jobs are taken`
+      : notLoaded
       ? `pg_cron's launcher is not running: shared_preload_libraries does not load pg_cron${many}`
       : gone
       ? `pg_cron's launcher is not running${many}`
@@ -165,16 +193,21 @@ function overdueOf(active: readonly JudgedJob[]): JudgedJob[] {
 }
 
 /** Several jobs are overdue because the server was down when they were due: pg_cron never makes such runs up. */
-function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondition | null {
+function runsLost(
+  { serverStartedAt }: CronFacts,
+  active: readonly JudgedJob[],
+  { serverDownFrom }: ProjectView,
+): ProjectCondition | null {
   const lost = active.filter(({ report, lastDue }) =>
-    report.status === "missed" && (lastDue ?? Infinity) < facts.serverStartedAt
+    report.status === "missed" && lastDue !== null &&
+    fellIntoRestart({ serverStartedAt, serverDownFrom }, lastDue)
   );
   if (lost.length < OVERDUE_JOBS) return null;
   const critical = lost.some(({ report }) => report.criticality === "critical");
   return {
     code: "server_was_down",
     severity: critical ? "critical" : "important",
-    summary: `the server was down until ${formatUtc(new Date(facts.serverStartedAt))}: ` +
+    summary: `the server was down until ${formatUtc(new Date(serverStartedAt))}: ` +
       `${lost.length} jobs missed runs that pg_cron does not make up`,
     detail: { heldJobs: lost.map(({ report }) => report.jobName).sort().slice(0, HELD_JOBS_KEPT) },
     explains: lost.map(({ report }) => report.id),
@@ -184,6 +217,7 @@ function runsLost(facts: CronFacts, active: readonly JudgedJob[]): ProjectCondit
 /** What a project that can be read is said to have; the codes of others are why one cannot be read. */
 const READABLE_CODES: ReadonlySet<string> = new Set([
   "scheduler_down",
+  "saturated",
   "server_was_down",
   "log_run_off",
   "settings_hidden",

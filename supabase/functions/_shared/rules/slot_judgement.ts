@@ -10,6 +10,12 @@ export interface RunSpan {
   open: boolean;
 }
 
+/** A stretch in which runs may have started whose rows are gone. Epoch milliseconds, both inclusive. */
+export interface Gap {
+  from: number;
+  until: number;
+}
+
 /** What became of the slots that were due. */
 export interface SlotJudgement {
   /** Slots past their grace without a run, ascending. */
@@ -23,22 +29,27 @@ export interface SlotJudgement {
 /** Clocks are adjusted: a run may seem to start a little before its slot. */
 const CLOCK_TOLERANCE_MS = 5_000;
 
+/** pg_cron starts what is due within a second or two, and gives up a start after ten. */
+const PROMPT_MS = 15_000;
+
 /**
- * Judges slots. A run belongs to the newest slot at or before its start; one that finds that slot taken
- * (it queued behind a long run or a stalled launcher) makes one more slot met: the newest free one that can be, if
+ * Judges slots. A run belongs to the newest slot at or before its start; one that finds that slot taken, or comes late
+ * for it (it queued behind a long run, for a place, or for a stalled launcher), makes one more slot met: the newest free one that can be, if
  * each run may stand for any slot within grace before it. A slot that came while a
  * run was in progress is not missed: pg_cron queues it. A run without a start time stands for one slot.
  *
  * @param slots Due times after the last judgement, ascending, up to `knownUntil`.
  * @param runs Every run that can matter to them, by start.
  * @param graceMs How late a run may start before its slot is missed.
- * @param knownUntil Runs that started up to here are all known; slots beyond are not judged.
+ * @param knownUntil Runs that started up to here are all known, but for the gaps; slots beyond are not judged.
+ * @param gaps What a run may have started in for all anybody knows: such a slot is passed over.
  */
 export function judgeSlots(
   slots: readonly number[],
   runs: readonly RunSpan[],
   graceMs: number,
   knownUntil: number,
+  gaps: readonly Gap[] = [],
 ): SlotJudgement {
   const taken = new Set<number>();
   const undated: { from: number; until: number }[] = [];
@@ -54,11 +65,14 @@ export function judgeSlots(
       const own = lastAtOrBefore(slots, run.startedAt) ??
         lastAtOrBefore(slots, run.startedAt + CLOCK_TOLERANCE_MS);
       if (own === null) continue;
+      const late = run.startedAt - own;
+      // it waited for something: for all anybody knows since a slot before, whose grace has passed meanwhile
+      const waited = late > PROMPT_MS && late <= graceMs && knownUntil <= own + graceMs;
       const free = !taken.has(own);
-      taken.add(own);
-      if (!free) queued++;
+      if (!waited) taken.add(own);
+      if (!free || waited) queued++;
       // a run later than grace is good for its own slot only
-      if (run.startedAt - own <= graceMs) inTime.push(run.startedAt);
+      if (late <= graceMs) inTime.push(run.startedAt);
       else if (free) metLate.add(own);
     }
   }
@@ -70,6 +84,7 @@ export function judgeSlots(
   const judgement: SlotJudgement = { missed: [], lastDecided: null, judgedUntil: knownUntil };
   for (const slot of slots) {
     const met = taken.has(slot) || inProgress(runs, slot) || takeUndated(undated, slot);
+    if (!met && gaps.some(({ from, until }) => slot <= until && slot + graceMs >= from)) continue;
     if (!met && knownUntil <= slot + graceMs) {
       judgement.judgedUntil = slot - 1;
       break;

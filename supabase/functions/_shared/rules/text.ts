@@ -63,9 +63,10 @@ function isHighSurrogate(unit: number): boolean {
 
 /** `2026-11-21 03:00 UTC`; seconds only where there are any. */
 export function formatUtc(at: Date): string {
-  const iso = at.toISOString();
-  const seconds = iso.slice(17, 19) === "00" ? "" : iso.slice(16, 19);
-  return `${iso.slice(0, 10)} ${iso.slice(11, 16)}${seconds} UTC`;
+  // years have six digits from 10000 on
+  const [date = "", time = ""] = at.toISOString().split("T");
+  const seconds = time.slice(6, 8) === "00" ? "" : time.slice(5, 8);
+  return `${date} ${time.slice(0, 5)}${seconds} UTC`;
 }
 
 /** `42 s`, `12 min`, `3 h 12 min`, `2 d 5 h`: the two largest units, rounded down. */

@@ -23,8 +23,12 @@ export interface JobView {
   settings: CronSettings;
   launcherAlive: boolean | null;
   serverStartedAt: number;
+  /** The last sign of life before that: the newest time of any job's run. */
+  serverDownFrom: number;
   /** The project's clock. */
   now: number;
+  /** Whether the clock was far off at the last check. */
+  clockWasOff: boolean;
   /** What the last check concluded; `null` at the first. */
   previous: JobState | null;
   lastFinished: FinishedRun | null;

@@ -9,7 +9,7 @@ export const criteria: Check = {
     if (view.lastFinished?.status !== "success") return null;
     const tooFew = rowsMissing(view);
     if (tooFew !== null) return verdict(view, tooFew);
-    if (view.job.successCheckSql === null) return null;
+    if (view.job.successCheckSql === null) return rowsUntold(view);
     const answer = view.successCheck;
     if (answer === null) {
       // also where something else was told of the job meanwhile
@@ -22,19 +22,33 @@ export const criteria: Check = {
       return verdict(view, "the run succeeded, but its success_check_sql answered false");
     }
     const why = oneLine(redact(answer.error ?? "")).slice(0, 300).toWellFormed();
-    return {
-      ...verdict(view, `nobody can say whether it worked: its success_check_sql failed (${why})`),
-      status: "unknown",
-      severity: "low",
-    };
+    return nobodyKnows(view, `its success_check_sql failed (${why})`);
   },
 };
 
 function rowsMissing(view: JobView): string | null {
   const { minRows } = view.job;
-  const rows = view.recentRuns.findLast((run) => run.status === "success")?.rows ?? null;
+  const rows = rowsOfLast(view);
   if (minRows === null || rows === null || rows >= minRows) return null;
   return `the run succeeded, but with ${rows} rows instead of ${minRows} or more`;
+}
+
+/** `CALL`, `DO` and the like say nothing of rows: a criterion that nobody can check is not met. */
+function rowsUntold(view: JobView): Verdict | null {
+  if ((view.job.minRows ?? 0) === 0 || rowsOfLast(view) !== null) return null;
+  return nobodyKnows(view, "what it said at its end tells no number of rows for min_rows");
+}
+
+function rowsOfLast({ recentRuns }: JobView): number | null {
+  return recentRuns.findLast((run) => run.status === "success")?.rows ?? null;
+}
+
+function nobodyKnows(view: JobView, why: string): Verdict {
+  return {
+    ...verdict(view, `nobody can say whether it worked: ${why}`),
+    status: "unknown",
+    severity: "low",
+  };
 }
 
 function verdict(view: JobView, summary: string): Verdict {

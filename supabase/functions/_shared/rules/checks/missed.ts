@@ -83,13 +83,24 @@ function toldMiss(view: JobView): IncidentDetail | null {
 }
 
 function isRestart(view: JobView, first: number, newest: number): boolean {
-  return view.serverStartedAt > newest && (view.previous?.lastRunAt ?? 0) < first;
+  return fellIntoRestart(view, first) && fellIntoRestart(view, newest);
+}
+
+/** A run is noted a moment after its slot. */
+const MOMENT_MS = 5_000;
+
+/** Whether the server may have been down at a slot: nothing shows that any job was run between it and the last start. */
+export function fellIntoRestart(
+  { serverStartedAt, serverDownFrom }: Pick<JobView, "serverStartedAt" | "serverDownFrom">,
+  slot: number,
+): boolean {
+  return serverDownFrom <= slot + MOMENT_MS && slot < serverStartedAt;
 }
 
 /** Why a slot was missed, where the facts show it. */
 export function causeOfMiss(view: JobView, slot: number | null): string | null {
   if (view.launcherAlive === false) return "pg_cron's launcher is not running on this project";
-  if (slot !== null && view.serverStartedAt > slot) {
+  if (slot !== null && fellIntoRestart(view, slot)) {
     return `the server started only after it, at ${formatUtc(new Date(view.serverStartedAt))}`;
   }
   if (view.saturated) return `all ${view.settings.maxRunningJobs} places of cron.max_running_jobs are taken`;

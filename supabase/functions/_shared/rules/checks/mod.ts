@@ -26,3 +26,6 @@ export const checks: readonly Check[] = [
   slow,
   httpCannotWork,
 ];
+
+/** Those that need no clock: also asked while the project's is far off, since what failed has failed. */
+export const checksWithoutClock: readonly Check[] = [deadSchedule, failed, httpCalls, criteria];

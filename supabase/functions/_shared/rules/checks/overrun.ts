@@ -12,8 +12,9 @@ export const overrun: Check = {
     if (view.intervalMinutes === null) return null;
     const intervalMs = view.intervalMinutes * 60_000;
     const durations = durationsOf(view.recentRuns);
-    const running = view.open === null ? [] : [view.now - view.open.since];
-    const last = [...durations, ...running].slice(-RUNS_IN_A_ROW);
+    const running = view.open === null ? 0 : view.now - view.open.since;
+    // how long the one in progress takes is known only once it is too long
+    const last = [...durations, ...(running > intervalMs ? [running] : [])].slice(-RUNS_IN_A_ROW);
     if (last.length < RUNS_IN_A_ROW || last.some((duration) => duration <= intervalMs)) return null;
     const shortest = Math.min(...last);
     return {

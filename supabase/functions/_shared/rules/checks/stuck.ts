@@ -17,7 +17,7 @@ export const stuck: Check = {
   evaluate(view) {
     if (view.open === null) return null;
     // the clock was set since the last look: nobody can say how long it has run
-    if (view.previous?.verdict === "clock_off") return null;
+    if (view.clockWasOff) return null;
     const limit = runtimeLimit(view.job.maxRuntimeMinutes, view.recentRuns);
     const age = view.now - view.open.since;
     if (age <= limit.ms) return null;
