@@ -145,6 +145,21 @@ Deno.test("a job paused and resumed is no alarm", () => {
   assert.deepEqual(resumed.observations.runs, []);
 });
 
+Deno.test("a job that has run since a missed slot is not gone, while a later slot is within its grace", () => {
+  const schedule = "* * * * *";
+  const before = knowledge({ jobs: [inventoryJob({ schedule })] });
+  const jobs = [cronJob({ schedule })];
+  const first = facts({ now: NOON + MINUTE / 2, reading: "first", runs: [run(NOON)], jobs });
+  const known = afterwards(before, evaluate(first, before));
+  const runs = ["12:03", "12:04"].map((start) => run(at(start)));
+  const seen = evaluate(facts({ now: at("12:04:13"), runs, jobs }), known);
+  assert.equal(only(seen.jobs).status, "healthy");
+  const told = only(seen.observations.incidents ?? []);
+  assert.ok(told.action === "open");
+  assert.deepEqual([told.resolution, told.severity], ["recovered", "low"]);
+  assert.equal(told.summary, "no run for the slot at 2026-11-21 12:01 UTC; it has run again since");
+});
+
 Deno.test("pausing a failing job ends its incident as paused", () => {
   const failing = facts({ reading: "first", runs: [run(NOON, { status: "failed" })] });
   const known = afterwards(knowledge(), evaluate(failing, knowledge()));

@@ -8,13 +8,20 @@ export const missed: Check = {
   code: "missed",
   evaluate(view) {
     const newest = view.slots.missed.at(-1);
-    if (newest !== undefined && newest === view.slots.lastDecided) return stillGone(view, newest);
+    if (newest !== undefined && newest === view.slots.lastDecided && !hasRunSince(view, newest)) {
+      return stillGone(view, newest);
+    }
     if (goesOn(view)) return stillGone(view, null);
     return newest === undefined ? null : cameBack(view, newest);
   },
 };
 
-/** The newest slot that is decided was missed. */
+/** A run that came after a missed slot met another one, be it one that is not decided yet; what is to come is a wrong clock's. */
+function hasRunSince({ lastRunAt, now }: JobView, slot: number): boolean {
+  return lastRunAt !== null && lastRunAt > slot && lastRunAt < now;
+}
+
+/** The newest slot that is decided was missed, and nothing ran since. */
 function stillGone(view: JobView, newest: number | null): Verdict {
   const told = toldMiss(view);
   const count = (told?.missedSlots ?? 0) + view.slots.missed.length;
