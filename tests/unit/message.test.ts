@@ -250,6 +250,20 @@ Deno.test("a recovery says how long it was down and what it was", () => {
   assert.equal(message.excerpt, null);
 });
 
+Deno.test("a project that can be read again is not said to be well, and what else is open there is named", () => {
+  const over = incident({
+    ...{ subjectKind: "project", subjectId: "smoothed", job: null, code: "unreachable" },
+    ...{ resolvedAt: "2026-11-21T15:58:00Z", resolution: "recovered" },
+    surroundings: {
+      ...{ changes: [], names: [{ name: "sync_leads", code: "missed" }], here: 1, elsewhere: 0 },
+    },
+  });
+  const message = compose("resolved", [over]);
+  assert.match(message.title, /^RECOVERED: project smoothed after 3 h 12 min$/);
+  assert.match(message.cause, /^That is over\. It lasted 3 h 12 min/);
+  assert.equal(fieldsOf(message)["Also open"], "sync_leads (missed) in smoothed");
+});
+
 Deno.test("an incident that ended without a recovery is closed, not recovered", () => {
   const removed = incident({ resolvedAt: "2026-11-21T15:58:00Z", resolution: "removed" });
   const message = compose("resolved", [removed]);

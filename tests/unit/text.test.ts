@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatUtc,
   oneLine,
+  sentence,
 } from "../../supabase/functions/_shared/rules/text.ts";
 
 Deno.test("clean() removes control characters and marks that turn the reading direction, and keeps the text", () => {
@@ -42,6 +43,11 @@ Deno.test("cut() counts in the unit it is given", () => {
   const doubled = (text: string) => text.length * 2;
   const text = cut("x".repeat(500), 100, doubled);
   assert.ok(doubled(text.slice(0, text.indexOf("…"))) <= 100);
+});
+
+Deno.test("sentence() begins with a capital, but for the name of a thing, and ends with a stop", () => {
+  assert.equal(sentence("the last run failed"), "The last run failed.");
+  assert.equal(sentence("pg_cron's launcher is not running"), "pg_cron's launcher is not running.");
 });
 
 Deno.test("formatUtc() names the zone, and seconds where there are any", () => {

@@ -34,6 +34,10 @@ const ENDINGS: Readonly<Record<string, string>> = {
   told: "It happened once, and that is all.",
   "by hand": "Somebody closed the incident by hand.",
 };
+/** The same, of projects: how their jobs are is told by itself. */
+const PROJECT_ENDINGS: Readonly<Record<string, string>> = {
+  recovered: "That is over.",
+};
 /** The same, of metrics. */
 const METRIC_ENDINGS: Readonly<Record<string, string>> = {
   removed: "It is not measured any more.",
@@ -308,8 +312,7 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
   const resolved = dateOf(incident.resolvedAt);
   if (event === "resolved") {
     const resolution = incident.resolution ?? "recovered";
-    const ending = (incident.subjectKind === "metric" ? METRIC_ENDINGS[resolution] : undefined) ??
-      ENDINGS[resolution] ?? "The incident is closed.";
+    const ending = endingsOf(incident)[resolution] ?? ENDINGS[resolution] ?? "The incident is closed.";
     if (opened === null || resolved === null) return ending;
     return `${ending} It lasted ${outageOf(incident)}, from ${formatUtc(opened)} to ${formatUtc(resolved)}.`;
   }
@@ -319,6 +322,12 @@ function causeOf(event: DeliveryEvent, incident: Incident, now: Date): string {
     return `${told}${because} It has lasted ${formatDuration(now.getTime() - opened.getTime())} so far.`;
   }
   return told + because;
+}
+
+/** What endings are called where the subject is no job. */
+function endingsOf({ subjectKind }: Incident): Readonly<Record<string, string>> {
+  if (subjectKind === "project") return PROJECT_ENDINGS;
+  return subjectKind === "metric" ? METRIC_ENDINGS : {};
 }
 
 function outageOf(incident: Incident): string | null {

@@ -45,6 +45,7 @@ function factsOfEnd(incident: Incident, now: Date): MessageField[] {
     { label: "What it was", value: sentence(incident.summary) },
     ...lastSuccessOf(incident, now),
   ];
+  if (incident.subjectKind === "project") fields.push(...othersDown(incident));
   if (incident.job !== null) fields.push(ownerField(incident.job));
   return fields;
 }

@@ -92,7 +92,9 @@ export function sentence(text: string): string {
   return /[.!?…]$/.test(line) ? line : `${line}.`;
 }
 
+/** What begins with an identifier, such as `pg_cron`, keeps its case. */
 function capitalised(text: string): string {
+  if (/^[a-z0-9]+_/.test(text)) return text;
   const [first = ""] = text;
   return first.toUpperCase() + text.slice(first.length);
 }
