@@ -115,6 +115,16 @@ Deno.test("untilRecorded() looks again after a conflict", async () => {
   assert.equal(looks, 2);
 });
 
+Deno.test("of six that look at a project at once, each is recorded in the end", async () => {
+  await using db = await testDatabase("hub");
+  await Promise.all(Array.from({ length: 6 }, () =>
+    untilRecorded(async () => {
+      const { version } = await readKnowledge(db.sql, "smoothed");
+      return await recordObservations(db.sql, observations({ expectedVersion: version }));
+    })));
+  assert.equal((await readKnowledge(db.sql, "smoothed")).version, 6);
+});
+
 Deno.test("recording a job again leaves every annotation as a person wrote it", async () => {
   await using db = await testDatabase("hub");
   await recordObservations(db.sql, observations());

@@ -46,8 +46,11 @@ export function toRecorded(answer: unknown): Recorded {
   };
 }
 
-/** How often a project is looked at anew when somebody else recorded it meanwhile. */
-const ATTEMPTS = 3;
+/**
+ * How often a project is looked at, when somebody else recorded it meanwhile. Of several at once one comes through each
+ * time: enough for five, and for one of the other functions that fall on the same minute.
+ */
+const ATTEMPTS = 6;
 
 /**
  * Runs a look that ends in {@link recordObservations} again from its beginning when it met a conflict: what was read
