@@ -236,6 +236,7 @@ function endSessions(world: World): void {
     task.row.message = "FATAL: terminating connection due to administrator command";
     task.row.endedAt = clockOf(world);
     task.row.overAt = world.agenda.now;
+    if (task.span !== null) task.span.endedAt = task.row.endedAt;
     const truth = world.jobs.get(task.jobId)?.truth;
     if (truth !== undefined) noteFailure(world, truth, null);
   }
