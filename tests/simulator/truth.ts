@@ -205,6 +205,7 @@ function faultOfMiss(
 ): string | null {
   const grace = graceOf(job, notes);
   if (job.parsed.kind === "interval") {
+    if (claim.expectedAt !== null && slept(world, Date.parse(claim.expectedAt), grace - SLACK)) return null;
     return gapsOf(world, job, grace - SLACK).some((gap) => clockOf(world) - gap.due < 14 * 24 * HOUR)
       ? null
       : "it has started all the time";
@@ -219,6 +220,12 @@ function faultOfMiss(
     return null;
   }
   return unmet.length > 0 ? "its slot is still within grace" : "every slot near had a run in time";
+}
+
+/** Whether the launcher did nothing for so long from a time on, whatever was edited meanwhile; project's clock. */
+function slept({ clockOffset, launcher }: World, at: number, lastsMs: number): boolean {
+  const from = at - clockOffset;
+  return launcher.idle.some((one) => one.from <= from && (one.until ?? Infinity) >= from + lastsMs);
 }
 
 /** Times in which a job of `N seconds` should have started and did not, from when it was due; project's clock. */

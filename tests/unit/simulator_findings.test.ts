@@ -173,6 +173,16 @@ for (const schedule of ["* * * * *", "30 seconds"]) {
   });
 }
 
+Deno.test("rows that were deleted around a restart are not taken for numbers that a crash skipped", () => {
+  const { noon, known, jobs } = failingAtNoon("0 * * * *");
+  const runs = [run(at("18:00"), { runId: 106 })];
+  const seen = evaluate(
+    next(known, { now: at("18:05"), serverStartedAt: at("14:30"), jobs, reread: [noon], runs }),
+    known,
+  );
+  assert.deepEqual(opened(seen), []);
+});
+
 Deno.test("a slot of which nobody can say is not missed later, when the gap is forgotten", () => {
   const { noon, known, jobs } = failingAtNoon("10 * * * *");
   const runs = [run(at("12:15"), { runId: 102, jobId: 7 })];

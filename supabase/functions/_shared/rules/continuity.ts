@@ -21,6 +21,8 @@ export interface Continuity {
 
 /** After a crash a sequence goes on behind the numbers that it had fetched ahead. */
 const SKIPPED_BY_CRASH = 33;
+/** And the next run comes soon after: where none is left for longer, rows were deleted. */
+const SOON_MS = 3_600_000;
 
 /** Compares the newest run of the last look with what is there now. */
 export function continuityOf(facts: CronFacts, knowledge: HubKnowledge): Continuity {
@@ -46,7 +48,8 @@ function gapsOf({ reread, runs, serverStartedAt, knownUntil }: CronFacts, cursor
   let from = -Infinity;
   let missing = 0;
   const close = (until: number) => {
-    const skipped = missing <= SKIPPED_BY_CRASH && from <= serverStartedAt && serverStartedAt <= until;
+    const skipped = missing <= SKIPPED_BY_CRASH && from <= serverStartedAt && serverStartedAt <= until &&
+      until - serverStartedAt <= SOON_MS;
     const last = gaps.at(-1);
     // a clock that was set back shows times again
     if (missing > 0 && !skipped) {
