@@ -73,14 +73,17 @@ async function inTime(query: postgres.PendingQuery<postgres.Row[]>): Promise<pos
   }
 }
 
+const APPLY = "apply the migrations: npx -y supabase@3 db push --remote";
+/** Columns and functions that a hub lacks whose migrations are older than this command line. */
+const LACKING: readonly string[] = ["42703", "42883"];
+
 /** What each kind of error means for the hub. */
 const REASONS: Partial<Record<ErrorCode, string>> = {
   connect_timeout: "no answer in time",
   unreachable: "connection refused or broken; is its Postgres running?",
   project_paused: "its host name does not resolve; is the project paused or deleted?",
   wrong_credentials: "user, password or database refused; update SUPABASE_DB_URL",
-  pg_cron_missing:
-    "the monitor's tables are missing; apply the migrations: npx -y supabase@3 db push --remote",
+  pg_cron_missing: `the monitor's tables are missing; ${APPLY}`,
   no_privilege: "its role may not; use postgres in SUPABASE_DB_URL",
   read_timeout: "it took too long",
 };
@@ -120,5 +123,7 @@ function untrusted(error: unknown): string | null {
 function sqlReason(error: unknown): string {
   const known =
     z.object({ code: z.string().regex(/^[0-9A-Z]{5}$/), message: z.string() }).safeParse(error).data;
-  return known === undefined ? "unexpected error" : `${known.message} (${known.code})`;
+  if (known === undefined) return "unexpected error";
+  const remedy = LACKING.includes(known.code) ? `; the hub is older than this command line, ${APPLY}` : "";
+  return `${known.message} (${known.code})${remedy}`;
 }

@@ -496,6 +496,17 @@ Deno.test("a database without the monitor's tables says what to do", async () =>
   assert.match(message, /the monitor's tables are missing; apply the migrations/);
 });
 
+Deno.test("a hub that is older than the command line says what to do", async () => {
+  await using hub = await testDatabase("hub");
+  await hub.sql`alter table job_inventory drop column runbook_url cascade`;
+  await using monitor = new MonitoringAPI(connectionTo(hub));
+  const { message } = await refusal(monitor.listJobs());
+  assert.match(
+    message,
+    /runbook_url does not exist \(42703\); the hub is older than .* apply the migrations/,
+  );
+});
+
 Deno.test("an answer that is not as agreed is an error, not a half result", async () => {
   await using hub = await testDatabase("hub");
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {

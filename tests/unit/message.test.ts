@@ -308,6 +308,13 @@ Deno.test("a test alert says that nothing is wrong", () => {
   const message = compose("test", []);
   assert.equal(message.title, "TEST: alerts reach this channel");
   assert.match(message.cause, /^Nothing is wrong/);
+  assert.deepEqual(message.fields.map(({ label }) => label), ["Sent"]);
+});
+
+Deno.test("a test alert names the row that leads to its channel", () => {
+  const note = 'row "ops" (discord) of alert_config leads here';
+  const [why] = composeMessage({ event: "test", incidents: [], now: NOW, note }).fields;
+  assert.deepEqual(why, { label: "Why here", value: note });
 });
 
 Deno.test("no secret of summary, cause, error, name or annotation reaches a message", () => {

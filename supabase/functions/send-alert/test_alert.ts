@@ -5,6 +5,7 @@ import { AppError } from "../_shared/errors.ts";
 import { readAlertConfigs } from "../_shared/hub/deliveries.ts";
 import { noteChannelSuccess } from "../_shared/hub/policy.ts";
 import { composeMessage } from "../_shared/rules/message.ts";
+import { nameOfRow } from "../_shared/rules/routing.ts";
 import type { SendAlertDeps } from "./deps.ts";
 import type { SendAlertInput } from "./input.ts";
 import { send } from "./send.ts";
@@ -44,7 +45,12 @@ async function sendTest(row: AlertConfigRow, deps: SendAlertDeps): Promise<Deliv
       target: row.target,
       rendered: null,
       render: () =>
-        channels[row.channel].render(composeMessage({ event: "test", incidents: [], now: deps.clock() })),
+        channels[row.channel].render(composeMessage({
+          event: "test",
+          incidents: [],
+          now: deps.clock(),
+          note: `row ${nameOfRow(row)} of alert_config leads here`,
+        })),
       store: (rendered) => Promise.resolve(rendered),
       inTime: () => true,
     },

@@ -56,7 +56,7 @@ export interface MessageInput {
 /** Says what happened, for one incident or many. Everything that came from outside is redacted here. */
 export function composeMessage(input: MessageInput): Message {
   const [first, ...others] = bySeverity(input.incidents);
-  if (input.event === "test" || first === undefined) return redacted(testMessage(input.now));
+  if (input.event === "test" || first === undefined) return redacted(testMessage(input));
   const message = others.length > 0
     ? composeMany(input.event, [first, ...others], input.now)
     : composeOne(input.event, first, input.now);
@@ -163,13 +163,13 @@ function composeMany(event: DeliveryEvent, incidents: Incident[], now: Date): Me
   };
 }
 
-function testMessage(now: Date): Message {
+function testMessage({ now, note }: MessageInput): Message {
   return {
     event: "test",
     severity: "info",
     title: "TEST: alerts reach this channel",
     cause: "Nothing is wrong. Somebody asked Supabase Job Monitor for a test alert.",
-    fields: [timeField("Sent", now)],
+    fields: [...note ? [{ label: "Why here", value: note }] : [], timeField("Sent", now)],
     excerpt: null,
     strip: null,
     links: [],
