@@ -176,6 +176,8 @@ async function readLog(project: string, hub: postgres.Sql, lengthMs: number): Pr
       command: row.command ?? "",
       database: "",
       active,
+      // a history tells edits by its changes
+      rowVersion: "",
     };
     const shownFrom = Math.max(row.firstSeenAt, changes.get(row.id) ?? -Infinity);
     return [{ job, row, shownFrom, shownUntil: row.removedAt ?? Infinity }];

@@ -34,6 +34,7 @@ create table public.job_state (
   last_success_at timestamptz,
   consecutive_failures integer not null default 0,
   recent_runs jsonb not null default '[]',
+  row_seen jsonb,
   checked_at timestamptz not null default now(),
   constraint "status is healthy, failed, missed, unknown or paused" check (
     status in ('healthy', 'failed', 'missed', 'unknown', 'paused')
@@ -45,6 +46,7 @@ comment on column public.job_state.schedule is 'The schedule that slots_since an
 comment on column public.job_state.slots_since is 'Slots before this are not judged: the job, its schedule or its activation is younger.';
 comment on column public.job_state.judged_until is 'Slots up to here have been judged, each exactly once.';
 comment on column public.job_state.recent_runs is 'The last runs, newest last.';
+comment on column public.job_state.row_seen is 'Version (xmin) of the job''s row in cron.job and when it was seen, in epoch milliseconds of the project''s clock; empty after an edit.';
 
 create table public.job_health_log (
   id uuid not null default gen_random_uuid(),

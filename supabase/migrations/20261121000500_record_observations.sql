@@ -156,13 +156,13 @@ begin
 
   insert into public.job_state as s
     (job_inventory_id, status, verdict, summary, status_since, schedule, slots_since, judged_until, last_run_at,
-     last_success_at, consecutive_failures, recent_runs, checked_at)
+     last_success_at, consecutive_failures, recent_runs, row_seen, checked_at)
   select t.job_inventory_id, t.status, t.verdict, t.summary, now(), t.schedule, t.slots_since, t.judged_until,
-         t.last_run_at, t.last_success_at, t.consecutive_failures, t.recent_runs, now()
+         t.last_run_at, t.last_success_at, t.consecutive_failures, t.recent_runs, t.row_seen, now()
   from jsonb_to_recordset(coalesce(p -> 'states', '[]')) as t(
          job_inventory_id uuid, status text, verdict text, summary text, schedule text, slots_since timestamptz,
          judged_until timestamptz, last_run_at timestamptz, last_success_at timestamptz,
-         consecutive_failures integer, recent_runs jsonb)
+         consecutive_failures integer, recent_runs jsonb, row_seen jsonb)
   on conflict (job_inventory_id) do update set
     status_since = case when s.status = excluded.status then s.status_since else excluded.status_since end,
     status = excluded.status,
@@ -175,6 +175,7 @@ begin
     last_success_at = excluded.last_success_at,
     consecutive_failures = excluded.consecutive_failures,
     recent_runs = excluded.recent_runs,
+    row_seen = excluded.row_seen,
     checked_at = excluded.checked_at;
 
   perform monitoring.record_http(v_project, p);

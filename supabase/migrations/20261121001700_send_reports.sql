@@ -190,10 +190,11 @@ as $$
     regexp_replace(left(coalesce(p_message, ''), 400),
       -- an apostrophe within a word opens no quotation
       '\m[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}\M|"[^"\n]{0,200}"|(?<![[:alnum:]])''[^''\n]{0,200}''', '?', 'g'),
-    '[0-9]+', '0', 'g')
+    -- an HTTP status says what is wrong
+    '(?<!\d)(?!(?<=\m(?:answered|got|http|status)[ :=]{1,2})[1-5]\d\d\M)\d+', '0', 'gi')
 $$;
 comment on function monitoring.fold_error(text) is
-  'The beginning of an error with ids, quoted values and numbers folded, so that there are few to read. Which errors are the same is decided by rules/fingerprint.ts.';
+  'The beginning of an error with ids, quoted values and numbers (but HTTP statuses) folded, so that there are few to read. Which errors are the same is decided by rules/fingerprint.ts.';
 
 -- folded once, when it is logged: a report must come on the worst day too, with failures by the hundred thousand
 alter table public.job_health_log

@@ -54,6 +54,19 @@ Deno.test("a later look reads only runs after the cursor, and the open ones agai
   assert.deepEqual([facts.reading, facts.cursor], ["next", next]);
 });
 
+Deno.test("a job that was paused and resumed looks the same, but for the version of its row", async () => {
+  await using db = await testDatabase("project");
+  const jobId = await addJob(db);
+  const look = async () => (await readCronFacts(project(db.url), FROM_THE_START, CONNECT)).jobs;
+  const [before] = await look();
+  assert.deepEqual(await look(), [before]);
+  await db.sql`select cron.alter_job(${jobId}, active := false)`;
+  await db.sql`select cron.alter_job(${jobId}, active := true)`;
+  const [after] = await look();
+  assert.notEqual(after?.rowVersion, before?.rowVersion);
+  assert.deepEqual({ ...after, rowVersion: "" }, { ...before, rowVersion: "" });
+});
+
 Deno.test("more runs than a page are read on in order, and what is left is said", async () => {
   await using db = await testDatabase("project");
   const jobId = await addJob(db);

@@ -193,7 +193,7 @@ Deno.test("every fault of a report is named, and nothing of it is kept", async (
   }
   const many = { executions: Array.from({ length: 101 }, () => execution()) };
   assert.equal((await executions(token, many)).status, 400);
-  assert.equal((await executions(token, { executions: [], filler: "x".repeat(600_000) })).status, 400);
+  assert.equal((await executions(token, { executions: [], filler: "x".repeat(600_000) })).status, 413);
   const [count] = await hub.sql`select count(*)::int as n from function_executions`;
   assert.equal(count?.n, 0);
 });

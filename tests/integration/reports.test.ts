@@ -351,11 +351,18 @@ Deno.test("errors are read by fingerprint and job, with when they were first and
     await db.sql`
       insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, run_id)
       select id, project_name, job_name, 'failed', 'lost connection ' || n, now() - make_interval(hours => n), 9000 + n
-      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_orders') as j`;
+      from generate_series(1, 3) as n, (select * from job_inventory where job_name = 'sync_orders') as j
+      union all
+      select id, project_name, job_name, 'failed', 'the call got ' || n || ' from api.acme.com after 12' || n || ' ms', now(), n
+      from unnest('{404,500}'::int[]) as n, (select * from job_inventory where job_name = 'sync_orders') as j`;
     const errors = await readErrors(tables, { days: 10 });
     const first = errors.find(({ fingerprint }) => fingerprint === "lost connection <n>");
     assert.equal(first?.count, 3);
     assert.equal(first?.new_since_yesterday, true);
+    for (const status of [404, 500]) {
+      const named = `the call got ${status} from api.acme.com after <n> ms`;
+      assert.equal(errors.find(({ fingerprint }) => fingerprint === named)?.count, 1);
+    }
     assert.deepEqual(first?.by_day, [0, 0, 0, 0, 0, 0, 0, 0, 0, 3]);
     const [logged] = await db.sql`
       select count(*)::integer as count from job_health_log

@@ -272,9 +272,11 @@ function sendCommand(world: World, task: Task, turn: number, slot: Slot | null):
     endRow(world, task.row, "failed", outcome.startFails);
     task.row.startedAt = dated ? task.lastStart : null;
     if (!dated) task.row.endedAt = null;
-    task.span = spanFrom(world, task, outcome);
+    const span = task.span = spanFrom(world, task, outcome);
     meet(world, job, slot, task.lastStart);
     endSpan(world, task, "failed");
+    // how long it took, nobody knows then
+    if (!dated) span.endedAt = null;
     nextTurn(world, task);
     return;
   }

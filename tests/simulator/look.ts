@@ -32,7 +32,7 @@ export function lookAt(world: World, knowledge: HubKnowledge, limits: LookLimits
     serverStartedAt: Math.round(world.serverStartedAt),
     settings: settingsShown(world),
     launcherAlive: launcherSeen(world),
-    jobs: [...world.jobs.values()].map(({ jobId, jobName, schedule, command, active }) => ({
+    jobs: [...world.jobs.values()].map(({ jobId, jobName, schedule, command, active, edits }) => ({
       jobId,
       jobName,
       userName: "postgres",
@@ -40,6 +40,7 @@ export function lookAt(world: World, knowledge: HubKnowledge, limits: LookLimits
       command,
       database: "postgres",
       active,
+      rowVersion: String(edits),
     })),
     runs: runs.map(shown),
     reread: reread.map(shown),

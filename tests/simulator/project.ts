@@ -92,6 +92,7 @@ export function addJob(world: World, spec: JobSpec, name = spec.named ? spec.id 
     parsed,
     command: "select 1",
     active: true,
+    edits: 0,
     spec,
     truth,
     createdAt: world.agenda.now,
@@ -116,6 +117,7 @@ export function removeJob(world: World, job: StoredJob): void {
 export function setActive(world: World, job: StoredJob, active: boolean): void {
   if (job.active === active) return;
   job.active = active;
+  job.edits++;
   job.truth.activeSince = clockOf(world);
   jobsChanged(world);
 }
@@ -123,6 +125,7 @@ export function setActive(world: World, job: StoredJob, active: boolean): void {
 /** `cron.alter_job(schedule := …)`. */
 export function reschedule(world: World, job: StoredJob, schedule: string): void {
   job.schedule = schedule;
+  job.edits++;
   job.parsed = parse(world, schedule);
   job.truth.activeSince = clockOf(world);
   jobsChanged(world);
@@ -137,6 +140,7 @@ export function rename(world: World, job: StoredJob, name: string): void {
   truth.spans = before.spans;
   before.current = null;
   job.jobName = name;
+  job.edits++;
   job.truth = truth;
   jobsChanged(world);
 }
@@ -236,6 +240,7 @@ function endSessions(world: World): void {
     task.row.message = "FATAL: terminating connection due to administrator command";
     task.row.endedAt = clockOf(world);
     task.row.overAt = world.agenda.now;
+    if (task.span !== null) task.span.endedAt = task.row.endedAt;
     const truth = world.jobs.get(task.jobId)?.truth;
     if (truth !== undefined) noteFailure(world, truth, null);
   }

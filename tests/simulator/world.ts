@@ -20,6 +20,8 @@ export interface StoredJob {
   parsed: Schedule;
   command: string;
   active: boolean;
+  /** Of its row so far: each makes it another version. */
+  edits: number;
   /** How it behaves. */
   spec: JobSpec;
   /** Shared by all rows that the inventory takes for one job. */

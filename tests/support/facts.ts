@@ -24,6 +24,7 @@ export function cronJob(over: Partial<CronJob> = {}): CronJob {
     command: "select 1",
     database: "postgres",
     active: true,
+    rowVersion: "700",
     ...over,
   };
 }

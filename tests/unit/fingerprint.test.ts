@@ -26,9 +26,9 @@ const SAME: readonly [fingerprint: string, ...messages: string[]][] = [
     "Key (id)=(a, b) is not present",
   ],
   [
-    "GET https://api.acme.com/orders/<n> answered <n>",
-    "GET https://api.acme.com/orders/17?page=2&key=abc answered 500",
-    "GET https://api.acme.com/orders/99 answered 502",
+    "GET https://api.acme.com/orders/<n> answered 502 after <n> ms",
+    "GET https://api.acme.com/orders/17?page=2&key=abc answered 502 after 90 ms",
+    "GET https://api.acme.com/orders/99 answered 502 after 1204 ms",
   ],
   [
     "no such object <id>",
@@ -53,6 +53,12 @@ Deno.test("different errors stay different, and words are left alone", () => {
   assert.equal(fingerprint("don't stop"), "don't stop");
   assert.equal(fingerprint("can't open user's file"), "can't open user's file");
   assert.notEqual(fingerprint("can't open user's file"), fingerprint("can't parse user's file"));
+  assert.equal(fingerprint("the call got 404 from x"), "the call got 404 from x");
+  assert.equal(fingerprint("HTTP 404, status: 503, answered 500"), "HTTP 404, status: 503, answered 500");
+  assert.equal(
+    fingerprint("answered 5000 rows, status 7, exit code 404"),
+    "answered <n> rows, status <n>, exit code <n>",
+  );
 });
 
 Deno.test("a fingerprint is of the first line that says something, and has no secret", () => {

@@ -571,3 +571,36 @@ Deno.test("a run during which the clock was set wrong is not slow", () => {
   const later = evaluate(next(after, { now: at("14:01"), reread: [across], runs: [well] }), after);
   assert.deepEqual([opened(later), later.jobs[0]?.status], [[], "healthy"]);
 });
+
+Deno.test("what was paused or rescheduled and set back between two looks is no miss, but for one edit and one look only", () => {
+  const minutely = "* * * * *";
+  const last = run(NOON);
+  const start = settled({}, minutely, [last]);
+  const look = (before: HubKnowledge, minutes: number, rowVersion: string) => {
+    const seen = facts({
+      now: NOON + minutes * MINUTE + MINUTE / 2,
+      reading: "next",
+      jobs: [cronJob({ schedule: minutely, rowVersion })],
+      reread: [last],
+    });
+    const judged = evaluate(seen, before);
+    return { opened: opened(judged), after: afterwards(before, judged) };
+  };
+  assert.deepEqual(look(start, 10, "700").opened, ["missed"], "nothing was edited");
+  const paused = look(start, 10, "701");
+  assert.deepEqual(paused.opened, []);
+  assert.deepEqual(look(paused.after, 25, "702").opened, ["missed"], "it is scheduled anew all the time");
+  assert.deepEqual(
+    look(start, 90, "701").opened,
+    ["missed"],
+    "nobody looked for longer than a quick pause takes",
+  );
+
+  const hourly = settled({}, "0 * * * *", [last]);
+  const lookAt = (time: string, rowVersion: string) =>
+    facts({ now: at(time), reading: "next", jobs: [cronJob({ rowVersion })], reread: [last] });
+  const within = afterwards(hourly, evaluate(lookAt("12:50", "700"), hourly));
+  const edited = afterwards(within, evaluate(lookAt("13:05", "701"), within));
+  const told = opened(evaluate(lookAt("13:35", "701"), edited));
+  assert.deepEqual(told, ["missed"], "its slot was within grace when it was edited");
+});

@@ -60,3 +60,16 @@ export function describeError(error: unknown): { code: ErrorCode; message: strin
   if (error instanceof AppError) return { code: error.code, message: error.message };
   return { code: "internal", message: "Unexpected error; the function's log has it under this request id" };
 }
+
+/** Refusals of a request that are no trouble of ours: the answer says all. */
+const CALLERS: ReadonlySet<ErrorCode> = new Set([
+  "bad_request",
+  "unauthorized",
+  "method_not_allowed",
+  "too_large",
+]);
+
+/** Whether a request failed by what its caller got wrong, so that no log needs to know. */
+export function isCallersFault(error: unknown): boolean {
+  return error instanceof AppError && CALLERS.has(error.code);
+}

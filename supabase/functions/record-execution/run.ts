@@ -19,7 +19,7 @@ export type UseHub = <T>(use: (sql: postgres.Sql) => Promise<T>) => Promise<T>;
 /**
  * Records a report.
  *
- * @throws {AppError} `unauthorized`, `bad_request` naming every fault, `hub_unreachable` or `hub_failed`.
+ * @throws {AppError} `unauthorized`, `too_large`, `bad_request` naming every fault, `hub_unreachable` or `hub_failed`.
  */
 export async function receiveExecutions(
   request: Request,

@@ -13,6 +13,8 @@ export const cronJob = z.object({
   command: z.string(),
   database: z.string(),
   active: z.boolean(),
+  /** Another one after each edit of its row, also one that was taken back; Postgres' `xmin`. */
+  rowVersion: z.string(),
 });
 export type CronJob = z.infer<typeof cronJob>;
 

@@ -35,6 +35,15 @@ export interface JobState {
   recentRuns: RecentRun[];
   /** Absent: it makes none that could be seen. */
   recentCalls?: RecentCall[];
+  /** Absent: not seen yet, or edited since the look before. */
+  rowSeen?: RowSeen | null;
+}
+
+/** A job's row in `cron.job` as a look saw it. */
+export interface RowSeen {
+  version: string;
+  /** Epoch milliseconds, by the project's clock. */
+  at: number;
 }
 
 /** A run to be read again: it had not ended when last read, or it was the newest. */

@@ -17,6 +17,8 @@ export interface ObservedJob {
   /** Redacted. */
   command: string | null;
   active: boolean;
+  /** Of its row in `cron.job`; absent: it has none. */
+  rowVersion?: string;
   expectedIntervalMinutes: number | null;
   /** What is doubtful about the HTTP calls in its command; absent: nothing to say of it. */
   warnings?: CommandWarning[];

@@ -10,7 +10,14 @@ import { inBackground } from "./background.ts";
 /** Reports of one log in a minute: what breaks for every job is one trouble, not a thousand. */
 const REPORTS_LIMIT = 5;
 /** What a caller got wrong, and what the next call sees to. */
-const NOT_OURS = new Set(["bad_request", "unauthorized", "not_found", "method_not_allowed", "conflict"]);
+const NOT_OURS = new Set([
+  "bad_request",
+  "unauthorized",
+  "not_found",
+  "method_not_allowed",
+  "too_large",
+  "conflict",
+]);
 
 /** A log whose errors are told to Sentry too, where one is set up; otherwise the same log. */
 export function reportingLog(log: Log, functionName: string): Log {

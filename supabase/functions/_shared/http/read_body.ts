@@ -7,7 +7,7 @@ const BODY_LIMIT = 64 * 1024;
 /**
  * Reads a JSON object; no body at all is an empty one.
  *
- * @throws {AppError} `bad_request` where it is too long, not UTF-8, not JSON or not an object.
+ * @throws {AppError} `too_large`; `bad_request` where it is not UTF-8, not JSON or not an object.
  */
 export async function readBody(request: Request): Promise<unknown> {
   return parseBody(await readBytes(request, BODY_LIMIT));
@@ -16,11 +16,13 @@ export async function readBody(request: Request): Promise<unknown> {
 /**
  * Reads a body of at most so many bytes.
  *
- * @throws {AppError} `bad_request` where it is longer.
+ * @throws {AppError} `too_large` where it is longer.
  */
 export async function readBytes(request: Request, limit: number): Promise<ArrayBuffer> {
   const bytes = await readBounded(request, limit);
-  if (bytes === null) throw refusal(`it has more than ${limit} bytes`);
+  if (bytes === null) {
+    throw new AppError("too_large", `Cannot read the body: it has more than ${limit} bytes`);
+  }
   return bytes;
 }
 

@@ -1,5 +1,5 @@
 /** Endpoints that others report to: no key of the project opens them, only a token that can do nothing else. */
-import { AppError } from "../errors.ts";
+import { AppError, isCallersFault } from "../errors.ts";
 import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse } from "./error_response.ts";
 import { reportingLog } from "./error_reports.ts";
@@ -45,8 +45,7 @@ export function serveReceiver(
         const answer = await definition.run({ request, token, log });
         return Response.json({ ok: true, request_id: requestId, ...answer });
       } catch (error) {
-        const isCallers = error instanceof AppError && CALLERS.has(error.code);
-        if (!isCallers) log.error("request failed", failureFields(error));
+        if (!isCallersFault(error)) log.error("request failed", failureFields(error));
         return errorResponse(error, requestId);
       } finally {
         await request.body?.cancel().catch(() => {});
@@ -54,11 +53,3 @@ export function serveReceiver(
     },
   };
 }
-
-/** Errors that are the caller's own. */
-const CALLERS: ReadonlySet<string> = new Set([
-  "bad_request",
-  "unauthorized",
-  "method_not_allowed",
-  "too_large",
-]);

@@ -1,7 +1,7 @@
 /** From a request to validated input to a Response: what every function's `index.ts` serves. */
 import { withSupabase } from "@supabase/server";
 import { z } from "zod";
-import { AppError } from "../errors.ts";
+import { AppError, isCallersFault } from "../errors.ts";
 import { createLog, failureFields, type Log } from "../log.ts";
 import { errorResponse, unauthorizedResponse } from "./error_response.ts";
 import { readBody } from "./read_body.ts";
@@ -58,7 +58,7 @@ export function serveReading<Input>({ name, input, run }: ReadingDefinition<Inpu
       if (!given.success) throw badRequest(name, given.error);
       return await run(given.data, { requestId, log, headers: request.headers });
     } catch (error) {
-      if (!(error instanceof AppError && error.code === "bad_request")) {
+      if (!isCallersFault(error)) {
         log.error("request failed", failureFields(error));
       }
       return errorResponse(error, requestId);
@@ -117,7 +117,7 @@ async function respond<Input>(definition: FunctionDefinition<Input>, request: Re
     }
     return Response.json(await work());
   } catch (error) {
-    if (!(error instanceof AppError && error.code === "bad_request")) {
+    if (!isCallersFault(error)) {
       log.error("request failed", failureFields(error));
     }
     return errorResponse(error, requestId);

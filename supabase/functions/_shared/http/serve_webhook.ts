@@ -1,6 +1,6 @@
 /** What a vendor calls: POST only, known by a secret or a signature instead of a key of the project. */
 import type { z } from "zod";
-import { AppError } from "../errors.ts";
+import { AppError, isCallersFault } from "../errors.ts";
 import { createLog, failureFields } from "../log.ts";
 import { errorResponse } from "./error_response.ts";
 import { parseBody, readBytes } from "./read_body.ts";
@@ -64,10 +64,7 @@ async function respond<Input>(
     const done = await definition.run(input.data, { requestId, log });
     return Response.json({ ok: true, request_id: requestId, ...done }, { status });
   } catch (error) {
-    const code = error instanceof AppError ? error.code : "internal";
-    if (!["bad_request", "unauthorized", "method_not_allowed"].includes(code)) {
-      log.error("request failed", failureFields(error));
-    }
+    if (!isCallersFault(error)) log.error("request failed", failureFields(error));
     return errorResponse(error, requestId);
   }
 }

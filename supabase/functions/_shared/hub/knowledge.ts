@@ -60,6 +60,7 @@ const knowledge = z.object({
     consecutiveFailures: z.number().int(),
     recentRuns: z.array(recentRun),
     recentCalls: z.array(recentCall),
+    rowSeen: z.object({ version: z.string(), at: z.number() }).nullable(),
   })),
   incidents: z.array(z.object({
     id: z.string(),
@@ -107,7 +108,7 @@ export async function readKnowledge(sql: postgres.Sql, projectName: string): Pro
             'judgedUntil', ${epochMs(sql, "s.judged_until")}, 'lastRunAt', ${epochMs(sql, "s.last_run_at")},
             'lastSuccessAt', ${epochMs(sql, "s.last_success_at")},
             'consecutiveFailures', s.consecutive_failures, 'recentRuns', s.recent_runs,
-            'recentCalls', s.recent_calls)), '[]')
+            'recentCalls', s.recent_calls, 'rowSeen', s.row_seen)), '[]')
           from public.job_state s join public.job_inventory i on i.id = s.job_inventory_id
           where i.project_name = ${projectName}),
         'incidents', (select coalesce(jsonb_agg(jsonb_build_object(

@@ -157,6 +157,7 @@ function stateRow(state: JobState): Record<string, unknown> {
     consecutive_failures: state.consecutiveFailures,
     recent_runs: state.recentRuns,
     recent_calls: state.recentCalls,
+    row_seen: state.rowSeen ?? null,
   };
 }
 

@@ -1,11 +1,11 @@
 /** Which slots of a job are judged at a look, and what becomes of each. All instants are epoch milliseconds. */
 import type { CronFacts } from "../domain/facts.ts";
-import type { JobState } from "../domain/hub.ts";
+import type { JobState, RowSeen } from "../domain/hub.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import type { JobView } from "./checks/check.ts";
 import type { SortedRuns } from "./runs.ts";
 import { previousSlot, type Schedule, slotsBetween } from "./schedule.ts";
-import { type Gap, judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
+import { type Doubt, type Gap, judgeSlots, type RunSpan, type SlotJudgement } from "./slot_judgement.ts";
 
 /** How close to a slot a run must have started to show that today's schedule was already in force. */
 const FITTING_START_MS = 60_000;
@@ -44,6 +44,27 @@ function fits(schedule: Schedule, startedAt: number, timeZone: string | null): b
   return own !== null && startedAt - own <= FITTING_START_MS;
 }
 
+/** For as long as this after the look before, an edit may explain a miss. Longer is no quick pause. */
+const EDIT_WINDOW_MS = 3_600_000;
+
+/**
+ * Since when a job may have been paused or rescheduled and set back, all between two looks: its row was edited since
+ * the look before. An edit right after another one is no excuse: there are jobs that are scheduled anew all the time.
+ */
+export function editedSince(shown: ObservedJob, previous: JobState | null, now: number): number | null {
+  const seen = previous?.rowSeen ?? null;
+  if (seen === null || shown.rowVersion === undefined || seen.version === shown.rowVersion) return null;
+  return now - seen.at <= EDIT_WINDOW_MS ? seen.at : null;
+}
+
+/** The row as the next look is to know it. */
+export function rowSeen(shown: ObservedJob, previous: JobState | null, now: number): RowSeen | null {
+  const { rowVersion } = shown;
+  if (rowVersion === undefined) return null;
+  const seen = previous?.rowSeen ?? null;
+  return seen === null || seen.version === rowVersion ? { version: rowVersion, at: now } : null;
+}
+
 /** Runs that slots can be matched with. Those known before count with their time only: without one, they stood for a slot. */
 export function runSpans(previous: JobState | null, sorted: SortedRuns, now: number): RunSpan[] {
   const before = (previous?.recentRuns ?? []).filter((run) =>
@@ -67,10 +88,11 @@ export function judgeDue(
   runs: readonly RunSpan[],
   graceMs: number,
   facts: CronFacts,
-  gaps: readonly Gap[],
+  { gaps, edited }: Doubt,
 ): SlotJudgement {
   if (schedule.kind === "interval") {
-    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts, gaps);
+    const doubtful = edited === null ? gaps : [...gaps, { from: edited, until: facts.knownUntil }];
+    return judgeInterval(schedule.seconds, judgedUntil, runs, graceMs, facts, doubtful);
   }
   const { timeZone } = facts.settings;
   if (timeZone === null) return { missed: [], lastDecided: null, judgedUntil };
@@ -82,7 +104,7 @@ export function judgeDue(
   });
   // only what was enumerated can be judged: the rest is left for the next check
   const until = due.cut ? due.slots.at(-1) ?? facts.knownUntil : facts.knownUntil;
-  return judgeSlots(due.slots, runs, graceMs, until, gaps);
+  return judgeSlots(due.slots, runs, graceMs, until, { gaps, edited });
 }
 
 /**

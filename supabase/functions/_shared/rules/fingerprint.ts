@@ -28,8 +28,8 @@ const FOLDS: readonly [pattern: RegExp, sign: string][] = [
   // ids in hexadecimal: marked as such, or eight or more with a digit among them
   [/\b0x[0-9a-f]{1,64}\b/gi, "<id>"],
   [/\b(?=[a-f]{0,63}\d)[0-9a-f]{8,64}\b/gi, "<id>"],
-  // what is left of numbers, also in names: batch_17, 0.25, 1,204
-  [/\d+(?:[.,]\d+){0,6}/g, "<n>"],
+  // what is left of numbers, also in names: batch_17, 0.25, 1,204; but an HTTP status says what is wrong
+  [/(?<!\d)(?!(?<=\b(?:answered|got|http|status)[ :=]{1,2})[1-5]\d\d\b)\d+(?:[.,]\d+){0,6}/gi, "<n>"],
 ];
 
 /**

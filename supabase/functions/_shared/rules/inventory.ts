@@ -33,6 +33,7 @@ export function shownCronJobs(
       jobId: job.jobId,
       schedule: job.schedule,
       active: job.active,
+      rowVersion: job.rowVersion,
       ...describe(job),
     };
   });

@@ -1,11 +1,11 @@
 /** All that is known of one job at one look: what its checks see. */
 import type { CronFacts, CronRun } from "../domain/facts.ts";
-import type { InventoryJob, JobState, OpenIncident } from "../domain/hub.ts";
+import type { InventoryJob, JobState, OpenIncident, RowSeen } from "../domain/hub.ts";
 import type { HttpCall } from "../domain/http.ts";
 import { UNANNOTATED } from "../domain/job.ts";
 import type { ObservedJob } from "../domain/observation.ts";
 import { type FinishedRun, isDegraded, type JobView } from "./checks/check.ts";
-import { judgeDue, runSpans, slotsSince } from "./due_slots.ts";
+import { editedSince, judgeDue, rowSeen, runSpans, slotsSince } from "./due_slots.ts";
 import { graceMinutes } from "./grace.ts";
 import { judgeCalls, type JudgedCalls } from "./http_calls.ts";
 import { type EndedRun, keepRecent, type SortedRuns, sortRuns } from "./runs.ts";
@@ -46,6 +46,7 @@ export interface FullView extends JobView {
   calls: JudgedCalls;
   /** `null`: no slot is judged (paused, or a schedule without slots). */
   slotsSince: number | null;
+  rowSeen: RowSeen | null;
   clockOff: boolean;
 }
 
@@ -109,7 +110,7 @@ export function viewOfRuns(
     runSpans(previous, sorted, facts.now),
     grace * MINUTE_MS,
     facts,
-    around.gaps,
+    { gaps: around.gaps, edited: editedSince(shown, previous, facts.now) },
   );
   return {
     job,
@@ -146,6 +147,7 @@ export function viewOfRuns(
     clockOff: around.clockOff,
     sorted,
     slotsSince: since?.slotsSince ?? null,
+    rowSeen: rowSeen(shown, previous, facts.now),
     ...history,
   };
 }

@@ -74,6 +74,7 @@ export function judgeView(
       consecutiveFailures: view.consecutiveFailures,
       recentRuns: view.recentRuns,
       recentCalls: view.calls.recent,
+      rowSeen: view.rowSeen,
     },
     runs: [
       ...view.sorted.ended.map((run) => loggedRun(id, run)),

@@ -16,6 +16,14 @@ export interface Gap {
   until: number;
 }
 
+/** What keeps a slot without a run from being missed. */
+export interface Doubt {
+  /** What a run may have started in for all anybody knows: such a slot is passed over. */
+  gaps: readonly Gap[];
+  /** Since when the job may not have been due; `null`: it was. What is past its grace since then is passed over. */
+  edited: number | null;
+}
+
 /** What became of the slots that were due. */
 export interface SlotJudgement {
   /** Slots past their grace without a run, ascending. */
@@ -42,14 +50,13 @@ const PROMPT_MS = 15_000;
  * @param runs Every run that can matter to them, by start.
  * @param graceMs How late a run may start before its slot is missed.
  * @param knownUntil Runs that started up to here are all known, but for the gaps; slots beyond are not judged.
- * @param gaps What a run may have started in for all anybody knows: such a slot is passed over.
  */
 export function judgeSlots(
   slots: readonly number[],
   runs: readonly RunSpan[],
   graceMs: number,
   knownUntil: number,
-  gaps: readonly Gap[] = [],
+  { gaps, edited }: Doubt = { gaps: [], edited: null },
 ): SlotJudgement {
   const taken = new Set<number>();
   const undated: { from: number; until: number }[] = [];
@@ -89,6 +96,7 @@ export function judgeSlots(
       judgement.judgedUntil = slot - 1;
       break;
     }
+    if (!met && edited !== null && slot > edited) continue;
     if (!met) judgement.missed.push(slot);
     judgement.lastDecided = slot;
   }

@@ -362,7 +362,8 @@ function sqlOfLook(from: ReadFrom, limits: ReadLimits): string {
     'launcherAlive', case when pg_has_role(current_user, 'pg_read_all_stats', 'usage') then ${LAUNCHER_ALIVE} end,
     'jobs', (select coalesce(json_agg(json_build_object(
                'jobId', j.jobid, 'jobName', j.jobname, 'userName', j.username, 'schedule', j.schedule,
-               'command', left(j.command, 4000), 'database', j.database, 'active', j.active) order by j.jobid), '[]')
+               'command', left(j.command, 4000), 'database', j.database, 'active', j.active,
+               'rowVersion', j.xmin::text) order by j.jobid), '[]')
              from cron.job j),
     'runs', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from runs d),
     'reread', (select coalesce(json_agg(${RUN} order by d.runid), '[]') from reread d),
