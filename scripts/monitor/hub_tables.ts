@@ -5,6 +5,7 @@ import { criticality, jobStatus, jobType, severity } from "../../supabase/functi
 import { subjectKind } from "../../supabase/functions/_shared/domain/incident.ts";
 import { deliveryEvent, deliveryState } from "../../supabase/functions/_shared/domain/delivery.ts";
 import { runStatus } from "../../supabase/functions/_shared/domain/run.ts";
+import { redact } from "../../supabase/functions/_shared/rules/redact.ts";
 import type { Hub } from "./hub_client.ts";
 
 const text = z.string().nullable();
@@ -316,7 +317,8 @@ const runRow = z.object({
   job_type: jobType.nullable(),
   /** `missed` is a slot without a run; of edge functions and health checks a row is a look. */
   status: runStatus,
-  error_message: text,
+  /** As alerts quote it: without what looks like a secret. */
+  error_message: text.transform((message) => message === null ? null : redact(message)),
   /** Start of the run, or the slot. */
   run_at: instant.nullable(),
   run_id: number,

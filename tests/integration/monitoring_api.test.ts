@@ -73,7 +73,7 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
     const jobId = await addJob(smoothed, { name: "sync_leads" });
     await addRun(smoothed, jobId, {
       status: "failed",
-      message: "ERROR:  boom",
+      message: "ERROR:  boom at postgres://app:hunter2secret@db.test/app",
       startedSecondsAgo: secondsIntoHour(),
       seconds: 1,
     });
@@ -121,7 +121,7 @@ Deno.test("the loop through the API: connect, audit, annotate, check, incidents,
       assert.equal(successes_kept, true);
       assert.deepEqual(runs.map(({ status, error_message }) => [status, error_message]), [[
         "failed",
-        "ERROR:  boom",
+        "ERROR:  boom at postgres://app:***@db.test/app",
       ]]);
     });
 
