@@ -331,13 +331,13 @@ as $$
     select d.*
     from public.alert_deliveries d
     join public.alert_config c on c.id = d.alert_config_id and c.channel = d.channel and c.enabled
-    where d.state = 'due' and d.event not in ('test', 'acknowledged') and (d.leased_until is null or d.leased_until <= now())
+    where d.state = 'due' and d.event not in ('test', 'acknowledged', 'report') and (d.leased_until is null or d.leased_until <= now())
     order by d.admitted_at nulls first, d.created_at, d.id
     limit p_limit
   ), failed as materialized (
     select d.*
     from public.alert_deliveries d
-    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged') and d.alert_config_id is not null
+    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged', 'report') and d.alert_config_id is not null
     order by d.settled_at, d.id
     limit 500
   ), unresolved as materialized (
