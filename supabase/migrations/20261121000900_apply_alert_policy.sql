@@ -331,13 +331,13 @@ as $$
     select d.*
     from public.alert_deliveries d
     join public.alert_config c on c.id = d.alert_config_id and c.channel = d.channel and c.enabled
-    where d.state = 'due' and d.event not in ('test', 'acknowledged') and (d.leased_until is null or d.leased_until <= now())
+    where d.state = 'due' and d.event not in ('test', 'acknowledged', 'report') and (d.leased_until is null or d.leased_until <= now())
     order by d.admitted_at nulls first, d.created_at, d.id
     limit p_limit
   ), failed as materialized (
     select d.*
     from public.alert_deliveries d
-    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged') and d.alert_config_id is not null
+    where d.state = 'failed' and d.followed_at is null and d.event not in ('test', 'acknowledged', 'report') and d.alert_config_id is not null
     order by d.settled_at, d.id
     limit 500
   ), unresolved as materialized (
@@ -358,8 +358,9 @@ as $$
     join public.delivery_incidents t on t.delivery_id = owed.id
   ), told as materialized (
     select t.incident_id, d.alert_config_id,
-           -- sent, or on its way: the vendor may have it
-           bool_or(d.event <> 'resolved' and (d.state = 'sent' or (d.state = 'due' and d.uncertain_attempts > 0))) as heard,
+           -- sent, or the vendor may have it: on its way, or given up after an attempt without an answer, or in part
+           bool_or(d.event <> 'resolved' and (d.state = 'sent' or d.uncertain_attempts > 0 or (
+             d.state = 'failed' and jsonb_path_exists(d.rendered, '$.progress.*.state ? (@ == "sent")')))) as heard,
            min(d.sent_at) filter (where d.event <> 'resolved') as first_at,
            max(d.sent_at) filter (where d.event <> 'resolved') as last_at,
            array_agg(distinct d.event) filter (where d.state in ('due', 'sent')) as live,

@@ -247,6 +247,23 @@ Deno.test("an SMS that nobody answered for is sent once more, and then never aga
     assert.match(row?.last_error ?? "", /may have got through/);
   }));
 
+Deno.test("who may have an SMS that nobody answered for hears of its end", () =>
+  onStage(async (stage) => {
+    const { sink, run, sql } = stage;
+    const config = await addConfig(stage, "twilio");
+    const incident = await addIncident(stage);
+    await owe(stage, [incident], { config, channel: "twilio" });
+    sink.script("twilio", [{ destroy: true, accept: true }, { destroy: true, accept: true }]);
+    await run();
+    await makeDue(stage);
+    assert.equal((await run()).failed, 1);
+    await resolve(stage, incident);
+    const end = await owe(stage, [incident], { config, channel: "twilio", event: "resolved" });
+    await sql`update alert_deliveries set admitted_at = null where id = ${end}`;
+    assert.equal((await run()).sent, 1);
+    assert.match(bodies(sink, "twilio").at(-1) ?? "", /RECOVERED/);
+  }));
+
 Deno.test("an SMS that cannot have left is tried as often as need be", () =>
   onStage(async (stage) => {
     const { env, sink, run } = stage;

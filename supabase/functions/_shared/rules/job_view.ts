@@ -133,14 +133,7 @@ export function viewOfRuns(
     intervalMinutes: shown.expectedIntervalMinutes,
     open: openRunOf(sorted.open, facts, around.openSince),
     successCheck: facts.successChecks.find((answer) => answer.jobId === shown.jobId) ?? null,
-    calls: judgeCalls({
-      jobInventoryId: shown.id,
-      calls: around.calls.get(shown.id) ?? [],
-      before: previous?.recentCalls ?? [],
-      // of those that are not kept, too
-      runs: keepRecent(previous?.recentRuns ?? [], sorted, { undecidedFrom: -Infinity, now: facts.now }),
-      bodyOk: job.checkBodyOk === true ? "checked" : "not checked",
-    }),
+    calls: callsOf(shown.id, job.checkBodyOk, previous, sorted, facts, around),
     warnings: shown.warnings ?? [],
     saturated: around.saturated,
     openOutage: around.incidents.get(shown.id)?.find(({ code }) => !isDegraded(code)) ?? null,
@@ -150,6 +143,26 @@ export function viewOfRuns(
     rowSeen: rowSeen(shown, previous, facts.now),
     ...history,
   };
+}
+
+function callsOf(
+  jobInventoryId: string,
+  checkBodyOk: boolean | null,
+  previous: JobState | null,
+  sorted: SortedRuns,
+  facts: CronFacts,
+  around: ProjectView,
+): JudgedCalls {
+  const calls = around.calls.get(jobInventoryId) ?? [];
+  const before = previous?.recentCalls ?? [];
+  // of runs that are not kept, too; but few jobs make calls
+  const runs = calls.length + before.length === 0
+    ? []
+    : keepRecent(previous?.recentRuns ?? [], sorted, { undecidedFrom: -Infinity, now: facts.now });
+  return judgeCalls({
+    ...{ jobInventoryId, calls, before, runs },
+    bodyOk: checkBodyOk === true ? "checked" : "not checked",
+  });
 }
 
 /** A run that was in progress at the last look and whose row is gone has ended, or not: nobody can say. */

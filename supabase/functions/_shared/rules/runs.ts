@@ -93,22 +93,17 @@ export function keepRecent(
   sorted: SortedRuns,
   { undecidedFrom, now }: { undecidedFrom: number; now: number },
 ): RecentRun[] {
-  const ended: RecentRun[] = sorted.ended.map((run) => ({
-    runId: run.runId,
-    status: run.status,
-    startedAt: iso(run.startedAt),
-    endedAt: iso(run.endedAt),
-    ...(run.status === "success"
-      ? { rows: rowsOf(run.message) }
-      : { message: run.message?.slice(0, 500).toWellFormed() ?? null }),
-  }));
-  const all = [...before.filter((run) => run.status !== "running"), ...ended].map((run) =>
-    withoutFuture(run, now)
-  );
-  const needed = all.filter((run, index) =>
-    index >= all.length - RECENT_RUNS ||
-    (run.startedAt !== null && Date.parse(run.startedAt) >= undecidedFrom)
-  ).slice(-RECENT_RUNS_LIMIT);
+  const past = before.filter((run) => run.status !== "running");
+  const count = past.length + sorted.ended.length;
+  const isNeeded = (startedAt: number | null, index: number) =>
+    index >= count - RECENT_RUNS || (startedAt !== null && startedAt >= undecidedFrom && startedAt <= now);
+  const needed = [
+    ...past.filter(({ startedAt }, index) =>
+      isNeeded(startedAt === null ? null : Date.parse(startedAt), index)
+    ),
+    // a first look has thousands: only those that are kept are written out
+    ...sorted.ended.filter(({ startedAt }, index) => isNeeded(startedAt, past.length + index)).map(recentRun),
+  ].map((run) => withoutFuture(run, now)).slice(-RECENT_RUNS_LIMIT);
   if (sorted.open === null) return needed;
   return [...needed, {
     runId: sorted.open.runId,
@@ -116,6 +111,15 @@ export function keepRecent(
     startedAt: iso(sorted.open.startedAt),
     endedAt: null,
   }];
+}
+
+function recentRun({ runId, status, message, startedAt, endedAt }: EndedRun): RecentRun {
+  return {
+    ...{ runId, status, startedAt: iso(startedAt), endedAt: iso(endedAt) },
+    ...(status === "success"
+      ? { rows: rowsOf(message) }
+      : { message: message?.slice(0, 500).toWellFormed() ?? null }),
+  };
 }
 
 function withoutFuture(run: RecentRun, now: number): RecentRun {
