@@ -232,6 +232,11 @@ Deno.test("an alert carries the incident's id", () => {
   assert.deepEqual(message.incidentIds, ["6f1d9c1e-4b0a-4f57-9d3f-1d2f7c0a9b11"]);
 });
 
+Deno.test("a job that nobody annotated counts as important, however grave what is told of it", () => {
+  const message = compose("opened", [incident({ severity: "low", job: alertJob({ criticality: null }) })]);
+  assert.equal(fieldsOf(message)["Criticality"], "not set, taken as important");
+});
+
 Deno.test("a reminder says how long it has lasted", () => {
   const message = compose("reminder", [incident()], new Date("2026-11-21T18:46:00Z"));
   assert.equal(message.title, "STILL FAILED: sync_leads in smoothed · critical");

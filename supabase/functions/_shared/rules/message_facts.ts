@@ -1,7 +1,6 @@
 /** The facts of one incident, a line each: when, since when, how often, how long; what changed, who else is down; whose it is. */
 import type { DeliveryEvent, MessageField } from "../domain/delivery.ts";
 import type { Incident, IncidentJob } from "../domain/incident.ts";
-import type { Severity } from "../domain/job.ts";
 import { runbookUrl } from "./message_links.ts";
 import { median } from "./percentile.ts";
 import { clean, cut, dateOf, formatDuration, formatUtc, oneLine, sentence } from "./text.ts";
@@ -31,7 +30,7 @@ export function factsOf(event: DeliveryEvent, incident: Incident, now: Date): Me
   if (detail.heldJobs?.length) fields.push({ label: "Overdue jobs", value: heldJobs(detail.heldJobs) });
   for (const { label, value } of detail.facts ?? []) fields.push({ label, value });
   fields.push(...othersDown(incident));
-  return job === null ? fields : [...fields, ...factsOfJob(job, incident.severity)];
+  return job === null ? fields : [...fields, ...factsOfJob(job)];
 }
 
 /** Jobs whose own misses are not told one by one. */
@@ -108,14 +107,14 @@ function othersDown({ surroundings, projectName }: Incident): MessageField[] {
 }
 
 /** What the inventory and its annotations say. */
-function factsOfJob(job: IncidentJob, severity: Severity): MessageField[] {
+function factsOfJob(job: IncidentJob): MessageField[] {
   const fields: MessageField[] = [];
   if (job.schedule !== null) {
     const user = job.jobUser === null ? "" : ` as ${oneLine(job.jobUser)}`;
     fields.push({ label: "Schedule", value: `${oneLine(job.schedule)}${user}` });
   }
   fields.push(ownerField(job));
-  fields.push({ label: "Criticality", value: job.criticality ?? `not set, taken as ${severity}` });
+  fields.push({ label: "Criticality", value: job.criticality ?? "not set, taken as important" });
   if (job.description) fields.push({ label: "What it does", value: clean(job.description) });
   if (job.successCriteria) fields.push({ label: "It worked when", value: clean(job.successCriteria) });
   const runbook = job.runbookUrl?.trim() ?? "";
