@@ -255,7 +255,7 @@ async function startFunctions(
     parts.gateway = begin(signal, () => startGateway({ ...settings, marker: processMarker(rootDir) }));
     const gateway = await parts.gateway;
     return [gateway, await gateway.warm()] as [Gateway, BootFailure[]];
-  }, ([gateway]) => gateway.functions.join(", "));
+  }, ([gateway]) => `${gateway.functions.length} served as deployed, on :${ports.gateway}`);
 }
 
 /** Where the functions' logs are. */
