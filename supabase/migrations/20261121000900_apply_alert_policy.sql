@@ -360,7 +360,7 @@ as $$
     select t.incident_id, d.alert_config_id,
            -- sent, or the vendor may have it: on its way, or given up after an attempt without an answer, or in part
            bool_or(d.event <> 'resolved' and (d.state = 'sent' or d.uncertain_attempts > 0 or (
-             d.state = 'failed' and jsonb_path_exists(d.rendered, '$.progress.*.state ? (@ == "sent")')))) as heard,
+             d.state = 'failed' and coalesce(jsonb_path_exists(d.rendered, '$.progress.*.state ? (@ == "sent")'), false)))) as heard,
            min(d.sent_at) filter (where d.event <> 'resolved') as first_at,
            max(d.sent_at) filter (where d.event <> 'resolved') as last_at,
            array_agg(distinct d.event) filter (where d.state in ('due', 'sent')) as live,
