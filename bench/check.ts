@@ -219,7 +219,7 @@ async function benchProcess(): Promise<void> {
   const idle = await oneProcess(env, ["--idle"]);
   say(`  nothing but loading: ${usage(idle)}`);
   const first = await oneProcess(env, []);
-  say(`  the first check, 2,000 runs of each project: ${usage(first)}`);
+  say(`  the first check, 1,000 runs of each project: ${usage(first)}`);
   for (const db of projects) await addNewRuns(db, history);
   const next = await oneProcess(env, []);
   say(`  the next one, ${newRuns(history)} new runs of each: ${usage(next)}`);

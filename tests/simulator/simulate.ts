@@ -82,7 +82,7 @@ export interface Score {
 }
 
 const PROJECT = { name: "simulated", ref: null };
-const LIMITS: LookLimits = { firstRuns: 2_000, lookBackRuns: 20_000, pageRuns: 5_000, pages: 10 };
+const LIMITS: LookLimits = { firstRuns: 1_000, lookBackRuns: 20_000, pageRuns: 5_000, pages: 10 };
 const SETTLE_MS = 2 * HOUR;
 
 interface Simulation {

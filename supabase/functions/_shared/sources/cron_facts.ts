@@ -62,7 +62,7 @@ export interface ReadLimits {
 
 /** What an edge function's memory and a project's patience allow. */
 export const DEFAULT_READ_LIMITS: ReadLimits = {
-  firstRuns: 2_000,
+  firstRuns: 1_000,
   lookBackRuns: 20_000,
   pageRuns: 5_000,
   pages: 10,
