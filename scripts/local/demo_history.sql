@@ -35,8 +35,8 @@ delete from public.check_runs where source = 'demo';
 
 -- --- projects and jobs ---
 
-select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - d),
-       monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - d)
+select monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date - d),
+       monitoring.ensure_partition('system_metrics', (now() at time zone 'UTC')::date - d)
 from generate_series(0, current_setting('demo_history.days')::integer + 1) as d;
 
 insert into public.project_state (project_name, version, status, error_code, error_message, status_since, last_read_at, settings)

@@ -1,26 +1,26 @@
 -- The one way in for what checks, discovery, heartbeats and metrics saw. TypeScript decides, this writes:
 -- one transaction a project, refused when another one recorded since the caller read.
 
-create function monitoring.ensure_log_partition(p_day date) returns void
+create function monitoring.ensure_partition(p_table text, p_day date) returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-  v_name text := 'job_health_log_' || to_char(p_day, 'YYYYMMDD');
+  v_name text := p_table || '_' || to_char(p_day, 'YYYYMMDD');
 begin
   if to_regclass('monitoring.' || v_name) is not null then
     return;
   end if;
   -- two callers at midnight: the second waits, then finds it there
-  perform pg_advisory_xact_lock(hashtext('monitoring.ensure_log_partition'));
+  perform pg_advisory_xact_lock(hashtext('monitoring.ensure_partition ' || p_table));
   execute format(
-    'create table if not exists monitoring.%I partition of public.job_health_log for values from (%L) to (%L)',
-    v_name, p_day::timestamp at time zone 'UTC', (p_day + 1)::timestamp at time zone 'UTC'
+    'create table if not exists monitoring.%I partition of public.%I for values from (%L) to (%L)',
+    v_name, p_table, p_day::timestamp at time zone 'UTC', (p_day + 1)::timestamp at time zone 'UTC'
   );
   execute format('alter table monitoring.%I enable row level security', v_name);
 end
 $$;
-comment on function monitoring.ensure_log_partition(date) is 'Makes the partition of job_health_log for a UTC day, if it is missing.';
+comment on function monitoring.ensure_partition(text, date) is 'Makes the partition of a table of daily partitions for a UTC day, if it is missing.';
 
 create function monitoring.record_runs(p_project text, p_runs jsonb, p_keep_successes boolean) returns integer
 language plpgsql
@@ -151,7 +151,7 @@ begin
   from jsonb_to_recordset(coalesce(p -> 'changes', '[]')) as c(
          job_inventory_id uuid, job_type text, job_name text, change text, old_value text, new_value text);
 
-  perform monitoring.ensure_log_partition((now() at time zone 'UTC')::date);
+  perform monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date);
   v_logged := monitoring.record_runs(v_project, coalesce(p -> 'runs', '[]'), v_keep_successes);
 
   insert into public.job_state as s

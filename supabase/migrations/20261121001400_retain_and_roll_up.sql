@@ -229,7 +229,7 @@ declare
   v_from bigint;
 begin
   for v_offset in 0..7 loop
-    perform monitoring.ensure_log_partition((now() at time zone 'UTC')::date + v_offset);
+    perform monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date + v_offset);
   end loop;
   for v_task in
     select * from (values

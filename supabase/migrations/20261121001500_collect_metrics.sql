@@ -148,27 +148,6 @@ comment on column public.system_metrics.value is 'The number; NULL where there w
 comment on column public.system_metrics.severity is 'What the number meant: ok, warning, critical, or unknown.';
 create index system_metrics_series on public.system_metrics (metric_name, project_name, recorded_at);
 
-create function monitoring.ensure_metric_partition(p_day date) returns void
-language plpgsql
-set search_path = ''
-as $$
-declare
-  v_name text := 'system_metrics_' || to_char(p_day, 'YYYYMMDD');
-begin
-  if to_regclass('monitoring.' || v_name) is not null then
-    return;
-  end if;
-  -- two callers at midnight: the second waits, then finds it there
-  perform pg_advisory_xact_lock(hashtext('monitoring.ensure_metric_partition'));
-  execute format(
-    'create table if not exists monitoring.%I partition of public.system_metrics for values from (%L) to (%L)',
-    v_name, p_day::timestamp at time zone 'UTC', (p_day + 1)::timestamp at time zone 'UTC'
-  );
-  execute format('alter table monitoring.%I enable row level security', v_name);
-end
-$$;
-comment on function monitoring.ensure_metric_partition(date) is 'Makes the partition of system_metrics for a UTC day, if it is missing.';
-
 create function monitoring.record_metrics(p jsonb) returns jsonb
 language plpgsql
 set search_path = ''
@@ -181,7 +160,7 @@ begin
   -- first, since it locks the project and refuses what is no longer current
   v_recorded := monitoring.record_observations(p -> 'observations');
 
-  perform monitoring.ensure_metric_partition((v_at at time zone 'UTC')::date);
+  perform monitoring.ensure_partition('system_metrics', (v_at at time zone 'UTC')::date);
   insert into public.system_metrics (recorded_at, project_name, metric_name, labels, value, severity)
   select v_at, v_project, s.metric_name, s.labels, s.value, s.severity
   from jsonb_to_recordset(coalesce(p -> 'samples', '[]')) as s(
@@ -259,7 +238,7 @@ begin
   -- last, since it locks system_metrics until the end
   begin
     for v_offset in 0..7 loop
-      perform monitoring.ensure_metric_partition(v_today + v_offset);
+      perform monitoring.ensure_partition('system_metrics', v_today + v_offset);
     end loop;
     for v_partition in
       select c.relname

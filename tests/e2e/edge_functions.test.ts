@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import postgres from "postgres";
+import { z } from "zod";
 import { type FunctionSettings, readFunctionsConfig } from "../../scripts/local/functions_config.ts";
 import { type Gateway, startGateway } from "../../scripts/local/gateway.ts";
 import { stopAllClusters } from "../../scripts/local/postgres.ts";
@@ -22,15 +23,26 @@ const DEPLOYED = [{ slug: "answers" }, { slug: "throws" }, { slug: "hangs" }, { 
 /** What hosted Supabase allows a request. */
 const CPU_LIMIT_MS = 2_000;
 
+/** What the answers of the functions here have in them that these tests read. */
+const functionAnswer = z.object({
+  counted: z.number().optional(),
+  projects: z.array(z.object({
+    project: z.string(),
+    errors: z.array(z.unknown()),
+    details: z.array(z.object({
+      ...{ job_name: z.string(), status: z.string(), verdict: z.string().nullable(), summary: z.string() },
+    })),
+  })).optional(),
+});
+
 interface Answer {
   status: number;
-  // deno-lint-ignore no-explicit-any
-  json: any;
+  json: z.infer<typeof functionAnswer>;
 }
 
 async function post(url: string, headers: Record<string, string>, body: BodyInit = "{}"): Promise<Answer> {
   const response = await fetch(url, { method: "POST", headers, body });
-  return { status: response.status, json: await response.json() };
+  return { status: response.status, json: functionAnswer.parse(await response.json()) };
 }
 
 Deno.test("edge functions of a watched project: throwing, hanging, removed, drained; and the hub away", async (t) => {
@@ -86,9 +98,9 @@ async function testWatched({ t, place, info, hub, api, watched }: House): Promis
   const check = async () => {
     const answer = await post(`${info.functions_url}/check-edge-functions`, { apikey: info.secret_key });
     assert.equal(answer.status, 200, JSON.stringify(answer.json));
-    const project = answer.json.projects.find(({ project }: { project: string }) => project === "smoothed");
-    assert.deepEqual(project.errors, []);
-    return (name: string) => project.details.find(({ job_name }: { job_name: string }) => job_name === name);
+    const project = answer.json.projects?.find(({ project }) => project === "smoothed");
+    assert.deepEqual(project?.errors, []);
+    return (name: string) => project?.details.find(({ job_name }) => job_name === name);
   };
   const alertAbout = async (text: RegExp): Promise<SinkDelivery> => {
     await post(`${info.functions_url}/send-alert`, { apikey: info.secret_key });

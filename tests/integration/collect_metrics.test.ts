@@ -296,7 +296,7 @@ Deno.test("own weeks are read from what was recorded at this hour of earlier wee
     ...{ direction: "both", warning: 4, critical: 8, least_difference: 20 },
   }]);
   await using smoothed = await testDatabase("project");
-  await hub.sql`select monitoring.ensure_metric_partition((d at time zone 'UTC')::date)
+  await hub.sql`select monitoring.ensure_partition('system_metrics', (d at time zone 'UTC')::date)
     from generate_series(${new Date(NOON - 8 * WEEK)}::timestamptz, ${new Date(NOON)}, '7 days') as d`;
   const keep = async (kind: string, weeksAgo: number, minutes: number, value: number) => {
     await hub.sql`
@@ -541,7 +541,7 @@ Deno.test("purge_metrics() drops partitions older than the setting and keeps a w
   await hub.sql`update app_settings set value = '10' where key = 'metrics_days'`;
   for (const days of [11, 10]) {
     await hub
-      .sql`select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - ${days}::integer)`;
+      .sql`select monitoring.ensure_partition('system_metrics', (now() at time zone 'UTC')::date - ${days}::integer)`;
   }
   const [result] = await hub.sql`select monitoring.purge_metrics() as done`;
   assert.equal(result?.done.partitions, 1);
@@ -555,7 +555,7 @@ Deno.test("purge_metrics() drops partitions older than the setting and keeps a w
 
 Deno.test("purge_metrics() waits for nobody for long, and purge() calls it", async () => {
   await using hub = await testDatabase("hub");
-  await hub.sql`select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - 500)`;
+  await hub.sql`select monitoring.ensure_partition('system_metrics', (now() at time zone 'UTC')::date - 500)`;
   const reader = await hub.sql.reserve();
   try {
     await reader.unsafe("begin; select count(*) from public.system_metrics").simple();

@@ -21,7 +21,7 @@ interface World {
 async function world(db: TestDatabase): Promise<World> {
   const [otlp, sentry] = [createOtlp(), createWatchdogs()];
   await db
-    .sql`select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - d) from generate_series(0, 1) as d`;
+    .sql`select monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date - d) from generate_series(0, 1) as d`;
   await db.sql`
     insert into job_inventory (project_name, job_name, job_user, schedule, criticality) values
       ('smoothed', 'sync_leads', 'postgres', '*/15 * * * *', 'critical'),

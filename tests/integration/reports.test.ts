@@ -407,7 +407,7 @@ Deno.test("what is folded when it is logged keeps different errors apart", async
   await using db = await testDatabase("hub");
   const yesterday = new Date(Math.floor(Date.now() / 86_400_000) * 86_400_000 - 10_800_123);
   await db.sql`
-    select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - n) from generate_series(0, 1) as n`;
+    select monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date - n) from generate_series(0, 1) as n`;
   await db.sql`insert into job_inventory (project_name, job_name, job_user) values ('p', 'a', 'postgres')`;
   await db.sql`
     insert into job_health_log (job_inventory_id, project_name, job_name, status, error_message, run_at, collected_at)

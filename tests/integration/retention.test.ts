@@ -35,7 +35,7 @@ async function hundredDays(db: TestDatabase): Promise<void> {
   await db
     .sql`insert into job_inventory (id, project_name, job_name) values (${JOB}, 'smoothed', 'sync_leads')`;
   await db.sql`
-    select monitoring.ensure_log_partition((now() at time zone 'UTC')::date - ago) from generate_series(0, 100) ago`;
+    select monitoring.ensure_partition('job_health_log', (now() at time zone 'UTC')::date - ago) from generate_series(0, 100) ago`;
   await db.sql`
     insert into job_health_log
       (job_inventory_id, project_name, job_name, status, run_at, run_id, duration, collected_at)
@@ -238,7 +238,7 @@ Deno.test("purge() clears what functions report, pings, what was told, and metri
     insert into alert_deliveries (channel, event, state, last_error, created_at, settled_at)
     values ('discord', 'opened', 'failed', 'refused', now() - interval '100 days', now() - interval '100 days')`;
   await db.sql`
-    select monitoring.ensure_metric_partition((now() at time zone 'UTC')::date - 500)`;
+    select monitoring.ensure_partition('system_metrics', (now() at time zone 'UTC')::date - 500)`;
   const done = await purge(db, [2, 20]);
   assert.deepEqual([done.function_reports, done.heartbeat_pings], [5 + 3 + 1, 50]);
   assert.deepEqual(done.alerts, { deliveries_deleted: 1, silences_deleted: 1, incidents_deleted: 1 });
