@@ -264,6 +264,25 @@ Deno.test("who may have an SMS that nobody answered for hears of its end", () =>
     assert.match(bodies(sink, "twilio").at(-1) ?? "", /RECOVERED/);
   }));
 
+Deno.test("who has an SMS whose other numbers were refused with the account hears of its end", () =>
+  onStage(async (stage) => {
+    const { sink, run, sql } = stage;
+    const config = await addConfig(stage, "twilio", { recipients: "+15551230001, +15551230002" });
+    const incident = await addIncident(stage);
+    await owe(stage, [incident], { config, channel: "twilio" });
+    sink.script("twilio", [{}, { status: 401, body: { code: 20003, message: "Authenticate", status: 401 } }]);
+    assert.equal((await run()).failed, 1);
+    await resolve(stage, incident);
+    const end = await owe(stage, [incident], { config, channel: "twilio", event: "resolved" });
+    await sql`update alert_deliveries set admitted_at = null where id = ${end}`;
+    await sql`delete from channel_state`;
+    await run();
+    const [row] = await sql<{ state: string; last_error: string }[]>`
+      select state, last_error from alert_deliveries where id = ${end}`;
+    assert.equal(row?.state, "sent", row?.last_error);
+    assert.match(bodies(sink, "twilio").at(-1) ?? "", /RECOVERED/);
+  }));
+
 Deno.test("an SMS that cannot have left is tried as often as need be", () =>
   onStage(async (stage) => {
     const { env, sink, run } = stage;

@@ -48,6 +48,27 @@ Deno.test("a check logs runs, opens incidents with deliveries, and a second one 
   assert.ok(counts?.missed >= 4, `${counts?.missed} slots`);
 });
 
+Deno.test("an edit of a job's row is known to the next check, and forgotten by the one after", async () => {
+  await using hub = await testDatabase("hub");
+  await using smoothed = await testDatabase("project");
+  await watchOnlyOthers(hub);
+  const jobId = await addJob(smoothed);
+  await addRun(smoothed, jobId, atSlot(0));
+  const seenAfterCheck = async () => {
+    await check(hub, { smoothed: smoothed.url });
+    const [state] = await hub.sql`select row_seen from job_state`;
+    const [row] = await smoothed.admin`select xmin::text as version from cron.job where jobid = ${jobId}`;
+    return [state?.row_seen?.version ?? null, row?.version];
+  };
+  const [first, asWritten] = await seenAfterCheck();
+  assert.equal(first, asWritten);
+  await smoothed.admin`update cron.job set active = active where jobid = ${jobId}`;
+  const [edited, rewritten] = await seenAfterCheck();
+  assert.notEqual(rewritten, asWritten);
+  assert.equal(edited, null, "after one edit the next is no excuse");
+  assert.deepEqual(await seenAfterCheck(), [rewritten, rewritten]);
+});
+
 Deno.test("recovery resolves the incident and owes a message that says so", async () => {
   await using hub = await testDatabase("hub");
   await using smoothed = await testDatabase("project");

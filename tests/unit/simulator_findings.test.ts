@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { judgeSlots } from "../../supabase/functions/_shared/rules/slot_judgement.ts";
 import { evaluateProject, evaluateUnreadable } from "../../supabase/functions/_shared/rules/evaluate.ts";
+import { keepRecent } from "../../supabase/functions/_shared/rules/runs.ts";
 import { runtimeLimit } from "../../supabase/functions/_shared/rules/runtime.ts";
 import type { CronFacts, CronRun } from "../../supabase/functions/_shared/domain/facts.ts";
 import type { HubKnowledge } from "../../supabase/functions/_shared/domain/hub.ts";
@@ -603,4 +604,13 @@ Deno.test("what was paused or rescheduled and set back between two looks is no m
   const edited = afterwards(within, evaluate(lookAt("13:05", "701"), within));
   const told = opened(evaluate(lookAt("13:35", "701"), edited));
   assert.deepEqual(told, ["missed"], "its slot was within grace when it was edited");
+});
+
+Deno.test("an old run that seems to have started in the future is not kept for a slot to come", () => {
+  const ended = (startedAt: number) =>
+    ({ runId: startedAt, status: "success", message: null, startedAt, endedAt: startedAt }) as const;
+  const starts = Array.from({ length: 24 }, (_, index) => NOON - (24 - index) * MINUTE);
+  const sorted = { ended: [ended(NOON + HOUR), ...starts.map(ended)], open: null };
+  const kept = keepRecent([], sorted, { undecidedFrom: NOON - HOUR, now: NOON });
+  assert.deepEqual(kept.map(({ runId }) => runId), starts);
 });
